@@ -1,0 +1,214 @@
+"""Typed configuration: frozen dataclasses that build their class and round-trip through JSON.
+
+    class Blob(Configurable):
+        @dataclass(frozen=True, kw_only=True)
+        class Config(Config):
+            size: int = 3
+
+        def __init__(self, config: Config) -> None: ...
+
+    blob = Blob.Config(size=5).build()
+    from_json(to_json(blob.config)) == blob.config
+
+A default is written once, in the dataclass. In JSON every config carries its `type`, the name of the class that it
+builds, so that a checkpoint can rebuild its model without a path to a class.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import types
+import typing
+from collections.abc import Iterator, Mapping
+from typing import Any, ClassVar, Literal, Union, get_args, get_origin
+
+from percepts.core.errors import ConfigError, nearest
+
+_registry: dict[str, type[Config]] = {}
+
+
+@dataclasses.dataclass(frozen=True, kw_only=True)
+class Config:
+    """The base of every configuration. Subclasses are frozen, keyword-only dataclasses."""
+
+    owner: ClassVar[type | None] = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        _registry[type_name(cls)] = cls
+
+    def build(self, **context: Any) -> Any:
+        """Make the object that this config describes; `context` goes to its constructor.
+
+        Raises:
+            ConfigError: the config belongs to no class.
+        """
+        owner = type(self).owner
+        if owner is None:
+            raise ConfigError(f"{type_name(type(self))} is a plain group of settings and builds nothing")
+        return owner(self, **context)
+
+
+class Configurable:
+    """Mixin of classes that are made by their nested `Config`."""
+
+    config: Any
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        nested = cls.__dict__.get("Config")
+        if nested is not None and issubclass(nested, Config):
+            nested.owner = cls
+
+
+def type_name(cls: type[Config]) -> str:
+    """The name of a config in JSON: that of the class it builds, or its own."""
+    parts = cls.__qualname__.replace("<locals>.", "").split(".")
+    return parts[-2] if parts[-1] == "Config" and len(parts) > 1 else parts[-1]
+
+
+def registered(name: str) -> type[Config]:
+    """The config class called `name` in JSON.
+
+    Raises:
+        ConfigError: no imported module defines it.
+    """
+    if name not in _registry:
+        close = nearest(name, _registry)
+        raise ConfigError(
+            f"unknown type '{name}'" + (f", did you mean '{close}'?" if close else ""),
+            fix="import the module that defines it before reading this configuration",
+        )
+    return _registry[name]
+
+
+def to_json(value: Any) -> Any:
+    """A config (or any value in one) as JSON data."""
+    if isinstance(value, Config):
+        fields = {field.name: to_json(getattr(value, field.name)) for field in dataclasses.fields(value)}
+        return {"type": type_name(type(value)), **fields}
+    if isinstance(value, Mapping):
+        return {str(key): to_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [to_json(item) for item in value]
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    raise ConfigError(f"a {type(value).__name__} ({value!r}) in a configuration", "numbers, strings, tuples, dicts, configs")
+
+
+def from_json(data: Any, expected: Any = Config, where: str = "config") -> Any:
+    """The config described by JSON `data`, checked field by field against the types.
+
+    Args:
+        data: what `to_json` gave.
+        expected: the config class or any annotation that the value must satisfy.
+        where: the place to name in errors.
+
+    Raises:
+        ConfigError: an unknown key (naming the nearest known one), an unknown type or a value of the wrong type.
+    """
+    if isinstance(expected, type) and issubclass(expected, Config):
+        return _read_config(data, expected, where)
+    if expected is Any:
+        return data
+    origin, arguments = get_origin(expected), get_args(expected)
+    if origin is typing.Annotated:
+        return from_json(data, arguments[0], where)
+    if origin in (Union, types.UnionType):
+        return _read_union(data, arguments, where)
+    if origin is Literal:
+        if data in arguments:
+            return data
+        close = nearest(str(data), map(str, arguments))
+        hint = f", did you mean '{close}'?" if close else ""
+        raise ConfigError(f"{where} = {data!r}{hint}", "one of " + ", ".join(map(repr, arguments)))
+    if origin is tuple and isinstance(data, list | tuple):
+        kinds = [arguments[0]] * len(data) if len(arguments) == 2 and arguments[1] is ... else arguments
+        if len(kinds) == len(data):
+            return tuple(from_json(item, kind, f"{where}[{i}]") for i, (item, kind) in enumerate(zip(data, kinds)))
+    elif origin is list and isinstance(data, list):
+        return [from_json(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(data)]
+    elif origin is dict and isinstance(data, dict):
+        return {str(key): from_json(item, arguments[1], f"{where}.{key}") for key, item in data.items()}
+    elif expected is float and isinstance(data, int | float) and not isinstance(data, bool):
+        return float(data)
+    elif expected is type(None) and data is None:
+        return None
+    elif isinstance(expected, type) and isinstance(data, expected) and isinstance(data, bool) == (expected is bool):
+        return data
+    name = expected.__name__ if isinstance(expected, type) and origin is None else str(expected)
+    raise ConfigError(f"{where} = {data!r}", name)
+
+
+def digest(config: Config) -> str:
+    """Twelve hexadecimal digits that name a configuration: equal configs, equal digests."""
+    text = json.dumps(to_json(config), sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
+    """The leaves of a config as (dotted name, value), in order; used to show differences."""
+    data = to_json(value)
+    items = data.items() if isinstance(data, dict) else [("", data)]
+    for key, item in items:
+        name = f"{prefix}.{key}" if prefix and key else prefix or key
+        if isinstance(item, dict):
+            yield from flatten(item, name)
+        else:
+            yield name, item
+
+
+@functools.cache
+def _hints(cls: type) -> dict[str, Any]:
+    return typing.get_type_hints(cls, include_extras=False)
+
+
+def _read_config(data: Any, expected: type[Config], where: str) -> Config:
+    if isinstance(data, expected):
+        return data
+    if not isinstance(data, dict):
+        raise ConfigError(f"{where} = {data!r}", f"the settings of a {type_name(expected)}")
+    name = data.get("type", type_name(expected))
+    cls = expected if name == type_name(expected) else registered(name)
+    if not issubclass(cls, expected):
+        raise ConfigError(f"{where} has type '{name}'", f"a kind of {type_name(expected)}")
+    known = {field.name for field in dataclasses.fields(cls)}
+    for key in data:
+        if key != "type" and key not in known:
+            close = nearest(key, known)
+            raise ConfigError(
+                f"unknown key '{where}.{key}'" + (f", did you mean '{close}'?" if close else ""),
+                "one of " + ", ".join(sorted(known)),
+            )
+    hints = _hints(cls)
+    values = {key: from_json(data[key], hints[key], f"{where}.{key}") for key in data if key != "type"}
+    missing = [
+        field.name
+        for field in dataclasses.fields(cls)
+        if field.name not in values
+        and field.default is dataclasses.MISSING
+        and field.default_factory is dataclasses.MISSING
+    ]
+    if missing:
+        raise ConfigError(f"{where} lacks {', '.join(missing)}", f"every setting of {name} that has no default")
+    return cls(**values)
+
+
+def _read_union(data: Any, arguments: tuple[Any, ...], where: str) -> Any:
+    """The first member that fits; a tagged config chooses its member by name, so that errors speak of that one."""
+    if isinstance(data, dict) and "type" in data:
+        configs = [kind for kind in arguments if isinstance(kind, type) and issubclass(kind, Config)]
+        tagged = registered(data["type"])
+        for kind in configs:
+            if issubclass(tagged, kind):
+                return _read_config(data, kind, where)
+        raise ConfigError(f"{where} has type '{data['type']}'", "one of " + ", ".join(type_name(kind) for kind in configs))
+    for kind in arguments:
+        try:
+            return from_json(data, kind, where)
+        except ConfigError:
+            continue
+    raise ConfigError(f"{where} = {data!r}", " or ".join(getattr(kind, "__name__", str(kind)) for kind in arguments))
