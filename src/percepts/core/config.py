@@ -96,7 +96,9 @@ def to_json(value: Any) -> Any:
         return [to_json(item) for item in value]
     if value is None or isinstance(value, bool | int | float | str):
         return value
-    raise ConfigError(f"a {type(value).__name__} ({value!r}) in a configuration", "numbers, strings, tuples, dicts, configs")
+    raise ConfigError(
+        f"a {type(value).__name__} ({value!r}) in a configuration", "numbers, strings, tuples, dicts, configs"
+    )
 
 
 def from_json(data: Any, expected: Any = Config, where: str = "config") -> Any:
@@ -162,7 +164,7 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
 
 
 @functools.cache
-def _hints(cls: type) -> dict[str, Any]:
+def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls, include_extras=False)
 
 
@@ -205,7 +207,9 @@ def _read_union(data: Any, arguments: tuple[Any, ...], where: str) -> Any:
         for kind in configs:
             if issubclass(tagged, kind):
                 return _read_config(data, kind, where)
-        raise ConfigError(f"{where} has type '{data['type']}'", "one of " + ", ".join(type_name(kind) for kind in configs))
+        raise ConfigError(
+            f"{where} has type '{data['type']}'", "one of " + ", ".join(type_name(kind) for kind in configs)
+        )
     for kind in arguments:
         try:
             return from_json(data, kind, where)
