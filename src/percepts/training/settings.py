@@ -1,0 +1,45 @@
+"""How long and how a model is trained: the engine's settings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+from percepts.core.config import Config
+from percepts.training.optimizers import Optimizer
+
+
+@dataclass(frozen=True, kw_only=True)
+class Training(Config):
+    """How long and how a model is trained."""
+
+    steps: int = 10_000
+    """Optimisation steps of the whole run."""
+    max_minutes: float | None = None
+    """Stop (and save) after this much training time, also counted over resumes."""
+    optimizer: Optimizer = field(default_factory=Optimizer)
+    group_optimizers: dict[str, Optimizer] = field(default_factory=dict)
+    """Other optimisers for single parameter groups, by the group's name."""
+    accumulate: int = 1
+    """Micro-batches a step; memory falls, the loss stays the same."""
+    precision: Literal["fp32", "bf16", "auto"] = "fp32"
+    """bf16 autocasts the networks; likelihoods stay in fp32. "auto": bf16 where the processor computes it natively."""
+    channels_last: Literal["auto", "yes", "no"] = "auto"
+    """Memory layout of images; "auto": channels last where the model convolves."""
+    compile: bool = False
+    """torch.compile the model's parts: some tens of seconds at the start, then faster steps."""
+    ema_decay: float | None = None
+    """Keep an exponential moving average of the weights, and evaluate that."""
+    log_every: int = 50
+    evaluate_every: int = 0
+    """Steps between evaluations during training; 0: none."""
+    checkpoint_every: int = 1000
+    keep_last: int = 2
+    keep_best: str | None = None
+    """Also keep the checkpoint with the lowest value of this logged name; a leading '-' keeps the highest."""
+    tensorboard: bool = False
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    threads: int | None = None
+    """CPU threads for torch; None leaves torch's choice."""
+    deterministic: bool = False
+    """Only deterministic kernels (slower on a GPU; the CPU is always deterministic)."""
