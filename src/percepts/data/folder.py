@@ -24,9 +24,10 @@ from torch import Tensor
 from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import ConfigError, DataError
+from percepts.core.progress import ProgressLine
 from percepts.data.dataset import ImageDataset
 from percepts.data.images import pixels, read_image, unit_range
-from percepts.data.mapped import Progress, RowWriter, cached_rows, fingerprint
+from percepts.data.mapped import RowWriter, cached_rows, fingerprint
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _CHUNK = 64
@@ -215,7 +216,7 @@ def _decode_as(
 ) -> list[tuple[str, str]] | None:
     """Returns the unreadable files; None if colour was found where only grey would do."""
     height, width = _settings(config)["size"]
-    progress = Progress(f"decoding '{root}'", len(names), "files")
+    progress = ProgressLine(len(names), "files", f"decoding '{root}'")
     unreadable: list[tuple[str, str]] = []
     done = 0
     with RowWriter(path, (channels, height, width)) as writer:
@@ -225,7 +226,8 @@ def _decode_as(
             writer.write(chunk.images)
             unreadable += chunk.unreadable
             done += len(chunk.images) + len(chunk.unreadable)
-            progress.update(done)
+            progress.update(done, force=done == len(names))
+    progress.close()
     return unreadable
 
 

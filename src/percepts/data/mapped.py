@@ -11,8 +11,6 @@ import hashlib
 import json
 import os
 import shutil
-import sys
-import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -200,33 +198,6 @@ def cached_rows(
 def fingerprint(value: Any) -> str:
     """Sixteen hexadecimal digits that name JSON data."""
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
-
-
-class Progress:
-    """A line on the terminal with speed and time left; silent where standard error is not a terminal.
-
-    Args:
-        what: what is being done.
-        total: how many there are.
-        unit: of what.
-    """
-
-    def __init__(self, what: str, total: int, unit: str) -> None:
-        self.what, self.total, self.unit = what, total, unit
-        self._start = self._shown = time.monotonic()
-        self._visible = sys.stderr.isatty()
-
-    def update(self, done: int) -> None:
-        """Show that `done` are finished; at most five times a second, and at the end."""
-        now = time.monotonic()
-        if not self._visible or (now - self._shown < 0.2 and done < self.total):
-            return
-        self._shown = now
-        rate = done / max(now - self._start, 1e-6)
-        minutes, seconds = divmod(int((self.total - done) / max(rate, 1e-6)), 60)
-        line = f"{self.what}: {done:,}/{self.total:,} {self.unit}, {rate:,.0f}/s, {minutes}:{seconds:02d} left"
-        sys.stderr.write(f"\r{line}\x1b[K" + ("\n" if done >= self.total else ""))
-        sys.stderr.flush()
 
 
 def _roots(source: Path, cache: Path | None) -> list[Path]:
