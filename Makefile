@@ -43,7 +43,7 @@ results: .venv/.dev ## Train the studies anew and write RESULTS.md from them
 	$(bin)/percepts reproduce demo
 
 clean: ## Remove the environment, caches and builds; runs and the demo's results stay
-	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist docs/_build docs/reference/generated
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist docs/_build docs/reference/rooms
 	find . -name __pycache__ -type d -not -path './.git/*' -prune -exec rm -rf {} +
 
 .venv/bin/pip:
