@@ -11,7 +11,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Protocol, TypeVar, runtime_checkable
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -127,6 +127,15 @@ class Reconstructs(Protocol):
 
 
 @runtime_checkable
+class HasLikelihood(Protocol):
+    """A decoder whose output is read by a likelihood (`nn.likelihoods`), which prices an image in nats."""
+
+    likelihood: Any
+
+    def decode_output(self, latents: Tensor) -> Tensor: ...
+
+
+@runtime_checkable
 class Samples(Protocol):
     """`sample(count, generator)` gives `count` images from the prior."""
 
@@ -155,10 +164,7 @@ class Predicts(Protocol):
     def predict(self, latents: Tensor, action: Tensor) -> Tensor: ...
 
 
-T = TypeVar("T")
-
-
-def require(model: object, capability: type[T], purpose: str) -> T:
+def require(model: Any, capability: type, purpose: str) -> Any:
     """`model`, known to have `capability`.
 
     Raises:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 
@@ -64,7 +64,7 @@ class Optimizer(Config):
         if not self.lr > 0:
             raise ConfigError(f"lr = {self.lr}", "a positive learning rate")
         parameters = list(parameters)
-        common = {"lr": self.lr, "weight_decay": self.weight_decay}
+        common: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
         if self.name == "adam":
             return torch.optim.Adam(parameters, betas=self.betas, eps=self.eps, fused=True, **common)
         if self.name == "adamw":

@@ -1,0 +1,29 @@
+"""Finding what the library's rooms define, without a list to keep: importing a room registers its configurations."""
+
+from __future__ import annotations
+
+import importlib
+import pkgutil
+
+from percepts.core.optional import available
+
+ROOMS = ("data", "envs", "factors", "objects", "relations", "views", "concepts", "annotation", "agents", "training")
+
+
+def load_rooms() -> None:
+    """Import every module that can define a dataset, environment, model or agent."""
+    for room in ROOMS:
+        if available(f"percepts.{room}"):
+            load_modules(f"percepts.{room}")
+
+
+def load_modules(package: str) -> None:
+    """Import the modules of `package` (those whose names begin with an underscore, and optional ones, excepted)."""
+    folder = importlib.import_module(package)
+    for module in pkgutil.iter_modules(folder.__path__):
+        if not module.name.startswith("_") and module.name not in OPTIONAL:
+            importlib.import_module(f"{package}.{module.name}")
+
+
+OPTIONAL = frozenset({"hub"})
+"""Modules that need an extra; they define no configuration."""

@@ -1,0 +1,148 @@
+"""Measuring a trained model: encode a table of images once, then everything is computed from that table."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from math import prod
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from percepts.core.capabilities import Encodes, HasLikelihood, Reconstructs
+from percepts.core.config import Config
+from percepts.core.progress import ProgressLine
+from percepts.core.random import numpy_generator, torch_generator
+from percepts.core.results import MetricResult, plain
+from percepts.data.dataset import ImageDataset
+from percepts.metrics.probe import linear_probe
+from percepts.metrics.suite import evaluate_codes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Evaluation(Config):
+    """How a model is measured."""
+
+    images: int = 20_000
+    """Images to encode: the whole dataset where it is smaller, else a random sample."""
+    exact: bool = False
+    """The metrics at their published sizes and predictors (minutes) instead of the fast variants (seconds)."""
+    bootstrap: int = 200
+    """Resamples for the confidence intervals."""
+    batch_size: int = 256
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a model says about N images. N rows everywhere; D latents, K factors.
+
+    Attributes:
+        mean, variance: of the posterior, [N, D].
+        factors: the true factor indices (or labels), [N, K], where the data has them.
+        nll: −ln p(image | posterior mean) in nats, [N], where the model has a likelihood.
+        entropy: the part of `nll` that no code can remove (soft targets), [N], likewise.
+        error, power: squared error of the reconstruction and squared image, summed over pixels, [N].
+    """
+
+    mean: Float[Tensor, "images latents"]
+    variance: Float[Tensor, "images latents"]
+    factors: Tensor | None
+    nll: Float[Tensor, " images"] | None
+    entropy: Float[Tensor, " images"] | None
+    error: Float[Tensor, " images"] | None
+    power: Float[Tensor, " images"] | None
+    pixels: int
+
+
+def evaluate_model(model: Any, dataset: ImageDataset, settings: Evaluation, seed: int) -> dict[str, Any]:
+    """Everything that can be measured with the capabilities of `model` and the truth in `dataset`, as JSON data.
+
+    Returns:
+        `metrics` (name → result), `latents` (KL, mean variance, standard deviation of the means, activity of each),
+        `reconstruction` (nll, excess and mse per image, nmse = Σ(x̂−x)²/Σx²), the number of images and the seconds.
+    """
+    started = time.monotonic()
+    if not isinstance(model, Encodes):
+        return {"seed": seed, "images": 0, "metrics": {}, "seconds": 0.0}
+    table = encode_table(model, dataset, settings, seed)
+    result: dict[str, Any] = {
+        "seed": seed,
+        "images": len(table.mean),
+        "metrics": {name: metric.to_json() for name, metric in measure_codes(table, settings, seed).items()},
+        "latents": describe_latents(table),
+        "reconstruction": describe_reconstruction(table),
+    }
+    return {**plain(result), "seconds": round(time.monotonic() - started, 3)}
+
+
+@torch.no_grad()
+def encode_table(model: Any, dataset: ImageDataset, settings: Evaluation, seed: int) -> Table:
+    """Encode the dataset, or a random sample of it, on the model's device."""
+    count = min(settings.images, len(dataset))
+    order = torch.randperm(len(dataset), generator=torch_generator(seed, "evaluation images"))[:count]
+    device = next(model.parameters()).device
+    line = ProgressLine(count, "images", "encoding")
+    rows: dict[str, list[Tensor]] = {}
+    for indices in order.split(settings.batch_size):
+        batch = dataset.gather(indices, device)
+        for name, value in _encode(model, batch["image"]).items():
+            rows.setdefault(name, []).append(value.cpu())
+        if "factors" in batch:
+            rows.setdefault("factors", []).append(batch["factors"].cpu())
+        line.update(len(rows["mean"]) * settings.batch_size)
+    line.close()
+    columns = {name: torch.cat(values) for name, values in rows.items()}
+    optional = {name: columns.get(name) for name in ("factors", "nll", "entropy", "error", "power")}
+    return Table(mean=columns["mean"], variance=columns["variance"], pixels=prod(dataset.image_shape), **optional)
+
+
+def measure_codes(table: Table, settings: Evaluation, seed: int) -> dict[str, MetricResult]:
+    """The scores of the posterior means against the truth: all of them with two factors or more, a linear probe with
+    one label, none without truth."""
+    if table.factors is None or table.factors.shape[1] == 0:
+        return {}
+    codes, factors = table.mean.double().numpy(), table.factors.numpy()
+    rng = numpy_generator(seed, "metrics")
+    if factors.shape[1] > 1:
+        return evaluate_codes(codes, factors, rng=rng, fast=not settings.exact, bootstrap=settings.bootstrap)
+    held_out = len(codes) // 5
+    result = linear_probe(codes[held_out:], factors[held_out:, 0], codes[:held_out], factors[:held_out, 0])
+    return {result.name: result}
+
+
+def describe_latents(table: Table) -> dict[str, Any]:
+    """Per latent: KL to the prior in nats, mean posterior variance, spread of the means, and whether KL > 0.01."""
+    mean, variance = table.mean.double(), table.variance.double()
+    kl = (0.5 * (mean.square() + variance - variance.log() - 1)).mean(0)
+    return {
+        "kl": kl.tolist(),
+        "mean_variance": variance.mean(0).tolist(),
+        "std_of_mean": mean.std(0).tolist() if len(mean) > 1 else [0.0] * mean.shape[1],
+        "active": (kl > 0.01).tolist(),
+    }
+
+
+def describe_reconstruction(table: Table) -> dict[str, float | None]:
+    """Reconstruction from the posterior mean: nats an image, nats above the data's entropy, squared errors."""
+    report: dict[str, float | None] = {}
+    if table.error is not None and table.power is not None:
+        report["mse"] = float(table.error.double().mean()) / table.pixels
+        report["nmse"] = float(table.error.double().sum() / table.power.double().sum().clamp_min(1e-12))
+    if table.nll is not None and table.entropy is not None:
+        report["nll"] = float(table.nll.double().mean())
+        report["excess"] = float((table.nll.double() - table.entropy.double()).mean())
+    return report
+
+
+def _encode(model: Any, image: Tensor) -> dict[str, Tensor]:
+    posterior = model.encode(image)
+    values = {"mean": posterior.mean.float(), "variance": posterior.variance.float()}
+    if isinstance(model, Reconstructs):
+        values["error"] = (model.reconstruct(image) - image).square().flatten(1).sum(1)
+        values["power"] = image.square().flatten(1).sum(1)
+    if isinstance(model, HasLikelihood):
+        values["nll"] = model.likelihood.nll(model.decode_output(posterior.mean), image)
+        values["entropy"] = model.likelihood.data_entropy(image)
+    return values
