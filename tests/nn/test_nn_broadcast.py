@@ -10,11 +10,12 @@ from typing import Any
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor
+
 from percepts.core.config import from_json, to_json
 from percepts.core.errors import ConfigError
 from percepts.nn.broadcast import SpatialBroadcast, SpatialBroadcastDecoder
 from percepts.nn.coordinates import cosine_coordinates, linear_coordinates
-from torch import Tensor
 
 OPTIONS = list(itertools.product([1, 3, 4, 5], ["same", "valid"], ["linear", "cos", "none"]))
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import torch
+from torch.distributions import Normal, kl_divergence
+
 from percepts.core.capabilities import Posterior
 from percepts.nn.distributions import DiagonalGaussian
-from torch.distributions import Normal, kl_divergence
 
 
 def gaussian() -> DiagonalGaussian:

@@ -8,10 +8,11 @@ import math
 import pytest
 import torch
 import torch.nn.functional as F
+from torch import Tensor, distributions
+
 from percepts.core.config import from_json, to_json
 from percepts.core.errors import ConfigError
 from percepts.nn.likelihoods import Bernoulli, Gaussian, Laplace
-from torch import Tensor, distributions
 
 SHAPE = (3, 2, 4, 5)
 ALL = [Bernoulli.Config(), Gaussian.Config(std=0.4), Laplace.Config(scale=0.3, constant=True, output="sigmoid")]
@@ -46,15 +47,21 @@ def test_gaussian_and_laplace_densities_are_those_of_torch(output_kind: str) -> 
     location = output.sigmoid() if output_kind == "sigmoid" else output
     gaussian = Gaussian.Config(std=0.3, constant=True, output=output_kind).build()
     laplace = Laplace.Config(scale=0.2, constant=True, output=output_kind).build()
-    torch.testing.assert_close(gaussian.nll(output, image), per_image(-distributions.Normal(location, 0.3).log_prob(image)))
-    torch.testing.assert_close(laplace.nll(output, image), per_image(-distributions.Laplace(location, 0.2).log_prob(image)))
+    torch.testing.assert_close(
+        gaussian.nll(output, image), per_image(-distributions.Normal(location, 0.3).log_prob(image))
+    )
+    torch.testing.assert_close(
+        laplace.nll(output, image), per_image(-distributions.Laplace(location, 0.2).log_prob(image))
+    )
 
 
 def test_the_constant_is_all_that_the_option_adds() -> None:
     output, image = pair()
     without, with_it = (Gaussian.Config(std=0.3, constant=constant).build() for constant in (False, True))
     difference = with_it.nll(output, image) - without.nll(output, image)
-    torch.testing.assert_close(difference, torch.full((3,), 40 * math.log(0.3 * math.sqrt(2 * math.pi))), rtol=1e-4, atol=0)
+    torch.testing.assert_close(
+        difference, torch.full((3,), 40 * math.log(0.3 * math.sqrt(2 * math.pi))), rtol=1e-4, atol=0
+    )
     plain = Gaussian.Config(std=1.0).build().nll(output, image)
     torch.testing.assert_close(plain, 0.5 * per_image((output - image) ** 2))
 

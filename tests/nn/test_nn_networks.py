@@ -7,12 +7,13 @@ from typing import Any
 
 import pytest
 import torch
+from torch import nn
+
 from percepts.core.config import from_json, to_json
 from percepts.core.errors import ConfigError
 from percepts.nn.conv import ConvDecoder, ConvEncoder
 from percepts.nn.layers import activation
 from percepts.nn.mlp import MLPDecoder, MLPEncoder
-from torch import nn
 
 SHAPES = [(1, 24, 24), (3, 28, 28), (2, 33, 47), (1, 64, 64), (3, 128, 128)]
 ENCODERS = [

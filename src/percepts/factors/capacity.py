@@ -26,12 +26,10 @@ from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError, nearest
 from percepts.data.dataset import FactorDataset
 from percepts.factors.cci_vae import CapacitySchedule, Penalty, penalise
-from percepts.factors.vae import VAETerms, build_decoder, known_shape, prior_sample
-from percepts.nn.broadcast import SpatialBroadcastDecoder
+from percepts.factors.vae import DecoderConfig, LikelihoodConfig, VAETerms, build_decoder, known_shape, prior_sample
 from percepts.nn.conv import ConvDecoder
 from percepts.nn.distributions import DiagonalGaussian
-from percepts.nn.likelihoods import Bernoulli, Gaussian, Laplace, Likelihood
-from percepts.nn.mlp import MLPDecoder
+from percepts.nn.likelihoods import Bernoulli, Likelihood
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,10 +99,8 @@ class FactorChannels(nn.Module, Configurable):
 
         image_shape: tuple[int, int, int] | None = None
         channels: tuple[FactorChannel, ...] = ()
-        decoder: ConvDecoder.Config | MLPDecoder.Config | SpatialBroadcastDecoder.Config = field(
-            default_factory=ConvDecoder.Config
-        )
-        likelihood: Bernoulli.Config | Gaussian.Config | Laplace.Config = field(default_factory=Bernoulli.Config)
+        decoder: DecoderConfig = field(default_factory=ConvDecoder.Config)
+        likelihood: LikelihoodConfig = field(default_factory=Bernoulli.Config)
         gamma: float = 100.0
         capacity: CapacitySchedule = field(default_factory=lambda: CapacitySchedule(start=0.5, stop=25.0))
         penalty: Penalty = "abs"

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from percepts.factors.beta_vae import BetaVAE
 from percepts.factors.capacity import FactorChannel, FactorChannels
-from percepts.factors.cci_vae import CapacitySchedule, CCIVAE
+from percepts.factors.cci_vae import CCIVAE, CapacitySchedule
 from percepts.nn.broadcast import SpatialBroadcastDecoder
 from percepts.nn.conv import ConvDecoder, ConvEncoder
 from percepts.nn.likelihoods import Gaussian

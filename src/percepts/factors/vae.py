@@ -25,6 +25,10 @@ from percepts.nn.distributions import DiagonalGaussian
 from percepts.nn.likelihoods import Bernoulli, Gaussian, Laplace, Likelihood
 from percepts.nn.mlp import MLPDecoder, MLPEncoder
 
+EncoderConfig = ConvEncoder.Config | MLPEncoder.Config
+DecoderConfig = ConvDecoder.Config | MLPDecoder.Config | SpatialBroadcastDecoder.Config
+LikelihoodConfig = Bernoulli.Config | Gaussian.Config | Laplace.Config
+
 ACTIVE_KL = 0.01
 """A latent is active, or informative, where its mean KL exceeds this many nats (the threshold of UDR)."""
 
@@ -52,11 +56,9 @@ class VAE(nn.Module, Configurable):
 
         image_shape: tuple[int, int, int] | None = None
         latent_size: int = 10
-        encoder: ConvEncoder.Config | MLPEncoder.Config = field(default_factory=ConvEncoder.Config)
-        decoder: ConvDecoder.Config | MLPDecoder.Config | SpatialBroadcastDecoder.Config = field(
-            default_factory=ConvDecoder.Config
-        )
-        likelihood: Bernoulli.Config | Gaussian.Config | Laplace.Config = field(default_factory=Bernoulli.Config)
+        encoder: EncoderConfig = field(default_factory=ConvEncoder.Config)
+        decoder: DecoderConfig = field(default_factory=ConvDecoder.Config)
+        likelihood: LikelihoodConfig = field(default_factory=Bernoulli.Config)
         log_variance_range: tuple[float, float] | None = (-12.0, 6.0)
 
     config: Config
@@ -162,7 +164,7 @@ def known_shape(image_shape: tuple[int, int, int] | None) -> tuple[int, int, int
 
 
 def build_decoder(
-    config: ConvDecoder.Config | MLPDecoder.Config | SpatialBroadcastDecoder.Config,
+    config: DecoderConfig,
     image_shape: tuple[int, int, int],
     latent_size: int,
 ) -> nn.Module:
