@@ -9,14 +9,18 @@ from __future__ import annotations
 from typing import TypeAlias
 
 import numpy as np
-from jaxtyping import Bool, Float, Int, Num
+from jaxtyping import Bool, Float, Int, Num, Shaped
 from torch import Tensor
 
 from percepts.core.errors import DataError
 
+Table: TypeAlias = Num[np.ndarray, "samples columns"] | Num[Tensor, "samples columns"]
 Codes: TypeAlias = Num[np.ndarray, "samples codes"] | Num[Tensor, "samples codes"]
 Factors: TypeAlias = Num[np.ndarray, "samples factors"] | Num[Tensor, "samples factors"]
-Labels: TypeAlias = Num[np.ndarray, " samples"] | Num[Tensor, " samples"]
+Labels: TypeAlias = Shaped[np.ndarray, " samples"] | Shaped[Tensor, " samples"]
+TestCodes: TypeAlias = Num[np.ndarray, "tests codes"] | Num[Tensor, "tests codes"]
+TestFactors: TypeAlias = Num[np.ndarray, "tests factors"] | Num[Tensor, "tests factors"]
+TestLabels: TypeAlias = Shaped[np.ndarray, " tests"] | Shaped[Tensor, " tests"]
 Mask: TypeAlias = Bool[np.ndarray, " codes"] | Bool[Tensor, " codes"]
 
 
@@ -31,12 +35,7 @@ def as_pair(
     """
     table, values = as_table(codes, "codes"), as_discrete(factors)
     _check_rows(table, values)
-    if not varying(values).any():
-        raise DataError(
-            "no factor takes two different values in this sample",
-            "at least one that varies",
-            "measure on a sample of the whole dataset, not of one factor value",
-        )
+    varying(values)
     return table, values
 
 
@@ -53,7 +52,7 @@ def as_continuous_pair(
     return table, values
 
 
-def as_table(values: Codes, name: str = "codes") -> Float[np.ndarray, "samples columns"]:
+def as_table(values: Table, name: str = "codes") -> Float[np.ndarray, "samples columns"]:
     """A float64 table of at least two rows and one column.
 
     Raises:
@@ -77,8 +76,8 @@ def as_table(values: Codes, name: str = "codes") -> Float[np.ndarray, "samples c
     return table
 
 
-def as_discrete(factors: Factors, name: str = "factors") -> Int[np.ndarray, "samples factors"]:
-    """Whole-number factor values as int64 [samples, factors].
+def as_discrete(factors: Table, name: str = "factors") -> Int[np.ndarray, "samples columns"]:
+    """Whole-number factor values as int64 [samples, columns].
 
     Raises:
         DataError: as `as_table`, or a value that is no whole number.
@@ -118,8 +117,19 @@ def as_array(values: object) -> np.ndarray:
 
 
 def varying(factors: Num[np.ndarray, "samples factors"]) -> Bool[np.ndarray, " factors"]:
-    """Which factors take more than one value in the sample; the others say nothing and are left out of every mean."""
-    return factors.min(axis=0) < factors.max(axis=0)
+    """Which factors take more than one value in the sample; the others say nothing and are left out of every mean.
+
+    Raises:
+        DataError: none does.
+    """
+    kept = factors.min(axis=0) < factors.max(axis=0)
+    if not kept.any():
+        raise DataError(
+            "no factor takes two different values in this sample",
+            "at least one that varies",
+            "measure on a sample of the whole dataset, not of one factor value",
+        )
+    return kept
 
 
 def spread(

@@ -14,7 +14,17 @@ from jaxtyping import Float, Int
 
 from percepts.core.errors import PerceptsError
 from percepts.core.results import MetricResult
-from percepts.metrics.arrays import Codes, Factors, as_continuous_pair, as_pair, spread, standardised, varying
+from percepts.metrics.arrays import (
+    Codes,
+    Factors,
+    TestCodes,
+    TestFactors,
+    as_continuous_pair,
+    as_pair,
+    spread,
+    standardised,
+    varying,
+)
 
 Predictor = Literal["gbt", "forest", "lasso"]
 
@@ -22,8 +32,8 @@ Predictor = Literal["gbt", "forest", "lasso"]
 def dci(
     codes: Codes,
     factors: Factors,
-    test_codes: Codes,
-    test_factors: Factors,
+    test_codes: TestCodes,
+    test_factors: TestFactors,
     *,
     predictor: Predictor = "gbt",
     rng: np.random.Generator,
@@ -59,8 +69,6 @@ def dci(
     train, values = check(codes, factors)
     test, test_values = check(test_codes, test_factors)
     kept = varying(values)
-    if not kept.any():
-        raise PerceptsError("no factor varies in the training rows", "at least one")
     tables = (train, values[:, kept], test, test_values[:, kept])
     if predictor == "lasso":
         parameters: dict[str, Any] = {"alpha": alpha}

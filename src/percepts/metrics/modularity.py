@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from percepts.core.errors import DataError
 from percepts.core.results import MetricResult
-from percepts.metrics.arrays import Codes, Factors, as_pair, standardised, varying
+from percepts.metrics.arrays import Codes, Factors, TestCodes, TestFactors, as_pair, standardised, varying
 from percepts.metrics.bootstrap import bootstrap_interval
 from percepts.metrics.information import Information
 
@@ -89,7 +89,7 @@ def code_modularity(matrix: Float[np.ndarray, "codes factors"]) -> Float[np.ndar
 
 
 def explicitness(
-    codes: Codes, factors: Factors, test_codes: Codes, test_factors: Factors, *, max_iterations: int = 1000
+    codes: Codes, factors: Factors, test_codes: TestCodes, test_factors: TestFactors, *, max_iterations: int = 1000
 ) -> MetricResult:
     """How well a linear classifier separates each factor's values: area under the ROC curve, mean over factors.
 

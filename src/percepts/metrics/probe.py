@@ -7,15 +7,26 @@ from jaxtyping import Float
 
 from percepts.core.errors import DataError
 from percepts.core.results import MetricResult
-from percepts.metrics.arrays import Codes, Factors, Labels, as_continuous_pair, as_labels, as_table, standardised
+from percepts.metrics.arrays import (
+    Codes,
+    Factors,
+    Labels,
+    TestCodes,
+    TestFactors,
+    TestLabels,
+    as_continuous_pair,
+    as_labels,
+    as_table,
+    standardised,
+)
 from percepts.metrics.bootstrap import bootstrap_interval
 
 
 def linear_probe(
     train_codes: Codes,
     train_labels: Labels,
-    test_codes: Codes,
-    test_labels: Labels,
+    test_codes: TestCodes,
+    test_labels: TestLabels,
     *,
     cost: float = 1.0,
     max_iterations: int = 1000,
@@ -86,8 +97,8 @@ def linear_probe(
 def regression_probe(
     train_codes: Codes,
     train_targets: Factors,
-    test_codes: Codes,
-    test_targets: Factors,
+    test_codes: TestCodes,
+    test_targets: TestFactors,
     *,
     penalty: float = 1.0,
     bootstrap: int = 0,
@@ -155,7 +166,7 @@ def determination(
     return np.where(constant, (error <= 1e-20).astype(np.float64), 1.0 - error / np.where(constant, 1.0, total))
 
 
-def _tables(train_codes: Codes, test_codes: Codes) -> tuple[np.ndarray, np.ndarray]:
+def _tables(train_codes: Codes, test_codes: TestCodes) -> tuple[np.ndarray, np.ndarray]:
     train, test = as_table(train_codes, "training codes"), as_table(test_codes, "test codes")
     if train.shape[1] != test.shape[1]:
         raise DataError(

@@ -5,14 +5,13 @@ from __future__ import annotations
 import numpy as np
 from jaxtyping import Float
 
-from percepts.core.errors import DataError
 from percepts.core.results import MetricResult
-from percepts.metrics.arrays import Codes, Factors, as_continuous_pair, as_pair, spread, varying
+from percepts.metrics.arrays import Codes, Factors, TestCodes, TestFactors, as_continuous_pair, as_pair, spread, varying
 from percepts.metrics.bootstrap import bootstrap_interval
 
 
 def sap(
-    codes: Codes, factors: Factors, test_codes: Codes, test_factors: Factors, *, cost: float = 0.01
+    codes: Codes, factors: Factors, test_codes: TestCodes, test_factors: TestFactors, *, cost: float = 0.01
 ) -> MetricResult:
     """The gap in test accuracy of linear support vector machines that see one code each (Locatello et al. 2019).
 
@@ -77,8 +76,6 @@ def sap_continuous(
     """
     table, values = as_continuous_pair(codes, factors)
     kept = varying(values)
-    if not kept.any():
-        raise DataError("no factor takes two different values in this sample", "at least one that varies")
 
     def score(rows: np.ndarray | slice) -> Float[np.ndarray, "codes factors"]:
         return squared_correlation(table[rows], values[rows])

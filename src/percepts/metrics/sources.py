@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Protocol, TypeAlias, runtime_checkable
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
@@ -16,6 +16,7 @@ Sampler: TypeAlias = Callable[[Int[np.ndarray, "n factors"], np.random.Generator
 """Renders and encodes factor values: `sampler(factors, rng) -> codes`."""
 
 
+@runtime_checkable
 class CodeSource(Protocol):
     """Draws codes under interventions on one factor."""
 

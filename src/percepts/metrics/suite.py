@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from percepts.core.results import MetricResult
-from percepts.metrics.arrays import Codes, Factors, Mask, as_pair, split_rows
+from percepts.metrics.arrays import Codes, Factors, Mask, as_pair, split_rows, varying
 from percepts.metrics.dci import dci
 from percepts.metrics.information import Information
 from percepts.metrics.interventional import beta_vae_score, factor_vae_score
@@ -69,6 +69,6 @@ def evaluate_codes(
         interventional_robustness(*sample, rng=rng),
         *unsupervised_scores(sample[0], bins=bins, rng=rng, bootstrap=bootstrap, level=level).values(),
     ]
-    if (values.min(axis=0) < values.max(axis=0)).sum() > 1:
+    if varying(values).sum() > 1:
         results.append(beta_vae_score(table, values, rng=rng, **votes, bootstrap=bootstrap, level=level))
     return {result.name: result for result in results}

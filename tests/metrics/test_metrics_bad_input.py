@@ -1,0 +1,117 @@
+"""Every metric of a table of codes refuses bad tables in one line that says what to do."""
+
+from collections.abc import Callable
+
+import numpy as np
+import pytest
+
+from percepts.core.errors import DataError
+from percepts.metrics import (
+    beta_vae_score,
+    dci,
+    evaluate_codes,
+    explicitness,
+    factor_vae_score,
+    interventional_robustness,
+    mig,
+    modularity,
+    mutual_information,
+    sap,
+    sap_continuous,
+    unsupervised_scores,
+)
+from percepts.metrics.arrays import split_rows
+
+pytestmark = pytest.mark.usefixtures("unchecked_shapes")
+
+METRICS: dict[str, Callable] = {
+    "mig": mig,
+    "modularity": modularity,
+    "mutual_information": mutual_information,
+    "irs": interventional_robustness,
+    "sap_continuous": sap_continuous,
+    "factor_vae": lambda z, f: factor_vae_score(z, f, rng=np.random.default_rng(0)),
+    "beta_vae": lambda z, f: beta_vae_score(z, f, rng=np.random.default_rng(0)),
+    "dci": lambda z, f: dci(z, f, z, f, trees=2, rng=np.random.default_rng(0)),
+    "dci_lasso": lambda z, f: dci(z, f, z, f, predictor="lasso", rng=np.random.default_rng(0)),
+    "sap": lambda z, f: sap(z, f, z, f),
+    "explicitness": lambda z, f: explicitness(z, f, z, f),
+    "suite": lambda z, f: evaluate_codes(z, f, rng=np.random.default_rng(0)),
+}
+CONTINUOUS = {"sap_continuous", "dci_lasso"}
+
+
+@pytest.fixture(params=METRICS)
+def name(request: pytest.FixtureRequest) -> str:
+    return request.param
+
+
+def table() -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(0)
+    return rng.normal(size=(40, 3)), rng.integers(3, size=(40, 2))
+
+
+def test_transposed_tables_are_recognised(name: str) -> None:
+    codes, factors = table()
+    with pytest.raises(DataError, match=r"Try: codes\.T"):
+        METRICS[name](codes.T, factors)
+    with pytest.raises(DataError, match=r"Try: factors\.T"):
+        METRICS[name](codes, factors.T)
+    with pytest.raises(DataError, match="codes have 40 rows and factors 39"):
+        METRICS[name](codes, factors[:39])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_codes_that_are_no_numbers(name: str, bad: float) -> None:
+    codes, factors = table()
+    codes[7, 2] = bad
+    with pytest.raises(DataError, match="NaN or infinite, the first in row 7, column 2"):
+        METRICS[name](codes, factors)
+
+
+def test_wrong_shapes(name: str) -> None:
+    codes, factors = table()
+    with pytest.raises(DataError, match=r"codes\[:, None\]"):
+        METRICS[name](codes[:, 0], factors)
+    with pytest.raises(DataError, match=r"codes\.reshape"):
+        METRICS[name](codes[:, :, None], factors)
+    with pytest.raises(DataError, match="two dimensions"):
+        METRICS[name](codes, factors[:, 0])
+    with pytest.raises(DataError, match="at least two samples and one column"):
+        METRICS[name](codes[:1], factors[:1])
+    with pytest.raises(DataError, match="at least two samples and one column"):
+        METRICS[name](codes[:, :0], factors)
+    with pytest.raises(DataError, match="at least two samples and one column"):
+        METRICS[name](codes, factors[:, :0])
+
+
+def test_factors_without_variation(name: str) -> None:
+    codes, factors = table()
+    with pytest.raises(DataError, match="no factor takes two"):
+        METRICS[name](codes, np.ones_like(factors))
+
+
+def test_fractions_where_indices_are_needed(name: str) -> None:
+    codes, factors = table()
+    if name in CONTINUOUS:
+        METRICS[name](codes, factors + 0.5)
+    else:
+        with pytest.raises(DataError, match="no whole numbers"):
+            METRICS[name](codes, factors + 0.5)
+        METRICS[name](codes, factors.astype(np.float32))
+
+
+def test_tables_without_factors() -> None:
+    with pytest.raises(DataError, match="NaN or infinite"):
+        unsupervised_scores(np.full((10, 2), np.nan))
+    with pytest.raises(DataError, match="0 bins"):
+        unsupervised_scores(np.ones((10, 2)), bins=0)
+
+
+def test_splits_are_disjoint_and_need_ten_rows() -> None:
+    train, test = split_rows(30, 10000, 5000, np.random.default_rng(0))
+    assert sorted([*train, *test]) == list(range(30))
+    assert (len(train), len(test)) == (20, 10)
+    assert [len(rows) for rows in split_rows(100, 20, 10, np.random.default_rng(0))] == [20, 10]
+    with pytest.raises(DataError, match="only 9 samples"):
+        split_rows(9, 20, 10, np.random.default_rng(0))
