@@ -28,6 +28,7 @@ myst_heading_anchors = 3
 autodoc_default_options = {"members": True, "member-order": "bysource", "show-inheritance": True}
 autodoc_preserve_defaults = True
 autodoc_typehints_format = "short"
+napoleon_attr_annotations = False  # The types stand beside the attributes already, and shapes are not markup.
 napoleon_use_ivar = True
 napoleon_use_rtype = False
 suppress_warnings = ["ref.python"]  # Two rooms may use one short name, such as Config.

@@ -31,8 +31,9 @@ def test_modules_import_only_hard_dependencies_at_the_top() -> None:
     found = {
         f"{path.relative_to(ROOT)}: {module}"
         for path in sources()
-        for module in imported(ast.parse(path.read_text()).body)
-        if module not in allowed
+        for tree in [ast.parse(path.read_text())]
+        for module in imported(tree.body)
+        if module not in allowed | asked_for(tree)
     }
     assert not found, "optional packages are imported where they are used"
 
@@ -101,6 +102,12 @@ def imported(nodes: Iterator[ast.AST] | list[ast.stmt]) -> Iterator[str]:
             yield from (alias.name.split(".")[0] for alias in node.names)
         elif isinstance(node, ast.ImportFrom) and node.module and not node.level:
             yield node.module.split(".")[0]
+
+
+def asked_for(tree: ast.Module) -> set[str]:
+    """Packages that a module of an extra asks for with `require_package` before it imports them."""
+    calls = [node.value for node in tree.body if isinstance(node, ast.Expr) and isinstance(node.value, ast.Call)]
+    return {ast.literal_eval(call.args[0]) for call in calls if ast.unparse(call.func) == "require_package"}
 
 
 def import_name(requirement: str) -> str:

@@ -112,7 +112,9 @@ def _train_and_report(run: Run, experiment: Any) -> int:
 
     main_process = processes(experiment.training.device).is_main_process
     if main_process:
-        print(f"run {run.path}: {type(experiment.model).__qualname__.split('.')[0]}, seed {experiment.seed}", flush=True)
+        print(
+            f"run {run.path}: {type(experiment.model).__qualname__.split('.')[0]}, seed {experiment.seed}", flush=True
+        )
     outcome = experiments.train(run, experiment, _hook(experiment))
     if not main_process:
         return 0
@@ -121,7 +123,10 @@ def _train_and_report(run: Run, experiment: Any) -> int:
         print(f"stopped at step {outcome.step} and saved ({speed}). Continue: percepts train --resume {run.path}")
         return 128 + (outcome.signal or 2)
     print(f"{outcome.status} at step {outcome.step} ({speed})")
-    evaluate_run(run, experiment.evaluation)
+    from percepts.core import tables
+    from percepts.report.run import report_run
+
+    print(tables.evaluation(experiments.measure(run)))
     print(f"report: {report_run(run)}")
     return 0
 
@@ -132,9 +137,11 @@ def evaluate(words: list[str]) -> int:
 
     import tyro
 
+    from percepts.core import tables
     from percepts.core.runs import Run
     from percepts.training.catalogue import load_rooms
     from percepts.training.evaluation import Evaluation
+    from percepts.training.experiment import measure
 
     def command(
         run: tyro.conf.Positional[str],
@@ -161,7 +168,7 @@ def evaluate(words: list[str]) -> int:
         return opened, step, settings
 
     run, step, settings = tyro.cli(command, args=words, prog="percepts evaluate")
-    evaluate_run(run, settings, step)
+    print(tables.evaluation(measure(run, settings, step)))
     return 0
 
 
@@ -170,6 +177,7 @@ def report(words: list[str]) -> int:
     import tyro
 
     from percepts.core.runs import Run
+    from percepts.report.run import report_run
 
     def command(run: tyro.conf.Positional[str], step: int | None = None, figures: bool = False) -> int:
         """Write RUN/report.html: one self-contained page.
@@ -274,33 +282,6 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "reproduce": reproduce,
     "doctor": doctor,
 }
-
-
-def evaluate_run(run: Run, settings: Any, step: int | None = None) -> None:
-    """Measure a run, write its evaluation.json, and print the table."""
-    from percepts.core import tables
-    from percepts.core.files import write_json
-    from percepts.core.runs import provenance
-    from percepts.training.evaluation import evaluate_model
-    from percepts.training.experiment import load
-
-    model, dataset, checkpoint = load(run, step)
-    result = evaluate_model(model, dataset, settings, run.config().seed)
-    write_json(run.path / "evaluation.json", {"step": checkpoint.step, **result, "provenance": provenance()})
-    print(tables.evaluation(result))
-
-
-def report_run(run: Run, step: int | None = None) -> Path:
-    """Write a run's report.html from its checkpoint, log and evaluation.json."""
-    import json
-
-    from percepts.report import write_report
-    from percepts.training.experiment import load
-
-    model, dataset, _ = load(run, step)
-    file = run.path / "evaluation.json"
-    evaluation = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-    return write_report(run, model, dataset, evaluation, seed=run.config().seed)
 
 
 def _hook(experiment: Any) -> Any:

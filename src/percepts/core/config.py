@@ -17,7 +17,6 @@ builds, so that a checkpoint can rebuild its model without a path to a class.
 from __future__ import annotations
 
 import dataclasses
-import functools
 import hashlib
 import json
 import types
@@ -152,20 +151,13 @@ def digest(config: Config) -> str:
 
 
 def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
-    """The leaves of a config as (dotted name, value), in order; used to show differences."""
-    data = to_json(value)
-    items = data.items() if isinstance(data, dict) else [("", data)]
-    for key, item in items:
-        name = f"{prefix}.{key}" if prefix and key else prefix or key
+    """The leaves of a config (or of its JSON) as (dotted name, value), in order; used to show differences."""
+    for key, item in to_json(value).items():
+        name = f"{prefix}.{key}" if prefix else key
         if isinstance(item, dict):
             yield from flatten(item, name)
         else:
             yield name, item
-
-
-@functools.cache
-def _hints(cls: Any) -> dict[str, Any]:
-    return typing.get_type_hints(cls, include_extras=False)
 
 
 def _read_config(data: Any, expected: type[Config], where: str) -> Config:
@@ -185,7 +177,7 @@ def _read_config(data: Any, expected: type[Config], where: str) -> Config:
                 f"unknown key '{where}.{key}'" + (f", did you mean '{close}'?" if close else ""),
                 "one of " + ", ".join(sorted(known)),
             )
-    hints = _hints(cls)
+    hints = typing.get_type_hints(cls)
     values = {key: from_json(data[key], hints[key], f"{where}.{key}") for key in data if key != "type"}
     missing = [
         field.name

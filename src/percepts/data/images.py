@@ -65,7 +65,7 @@ def resize(image: Image.Image, size: tuple[int, int], crop: bool = True) -> Imag
 
 def pixels(image: Image.Image, channels: Literal[1, 3]) -> UInt8[np.ndarray, "channels height width"]:
     """An "L" or "RGB" image as an array; colour becomes luma for one channel, grey is repeated for three."""
-    values = np.asarray(image.convert("L" if channels == 1 else "RGB"))
+    values = np.array(image.convert("L" if channels == 1 else "RGB"))
     return values[None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 

@@ -76,8 +76,8 @@ def entropy(values: Int[np.ndarray, "samples columns"]) -> Float[np.ndarray, " c
 def discretise(codes: Codes, bins: int = 20) -> Int[np.ndarray, "samples codes"]:
     """The bin of every code in an equal-width histogram over the code's own range, numbered from 0.
 
-    Exactly `digitize(code, linspace(min, max, bins + 1)[:-1]) - 1`, computed by one division and one comparison with
-    the edges. A constant code (or one whose range is below the resolution of float64) falls into one bin.
+    Exactly `digitize(code, linspace(min, max, bins + 1)[:-1]) - 1`, computed by one multiplication; only samples close
+    to an edge are compared with it. A constant code (or one whose bins float64 cannot resolve) falls into one bin.
 
     Raises:
         DataError: no table of finite codes or fewer than one bin.
@@ -86,21 +86,19 @@ def discretise(codes: Codes, bins: int = 20) -> Int[np.ndarray, "samples codes"]
         raise DataError(f"{bins} bins", "at least 1")
     columns = np.ascontiguousarray(as_table(codes).T)
     low, high = columns.min(axis=1), columns.max(axis=1)
-    constant = high - low <= 1e-12 * np.maximum(np.abs(low), np.abs(high))
+    constant = high - low <= 1e-13 * bins * np.maximum(np.abs(low), np.abs(high))
     low, high = np.where(constant, low - 0.5, low), np.where(constant, low + 0.5, high)
     edges = np.linspace(low, high, bins + 1)
     edges[-1] = np.inf
-    binned = np.empty(columns.shape, np.int64)
-    for code, column in enumerate(columns):
-        if constant[code]:
-            binned[code] = bins // 2
-            continue
-        guess = ((column - low[code]) * (bins / (high[code] - low[code]))).astype(np.int64)
-        np.minimum(guess, bins - 1, out=guess)
-        # The division may round across an edge; comparing with the edges themselves puts that right.
-        guess -= column < edges[guess, code]
-        guess += column >= edges[guess + 1, code]
-        binned[code] = guess
+    position = (columns - low[:, None]) * (bins / (high - low))[:, None]
+    binned = np.minimum(position.astype(np.int64), bins - 1)
+    # Rounding may carry a sample across an edge; comparing with the edge itself puts that right.
+    code, sample = np.nonzero(np.abs(position - np.rint(position)) < 0.01)
+    guess, value = binned[code, sample], columns[code, sample]
+    guess -= value < edges[guess, code]
+    guess += value >= edges[guess + 1, code]
+    binned[code, sample] = guess
+    binned[constant] = 0
     return binned.T
 
 

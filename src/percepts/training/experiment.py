@@ -21,7 +21,7 @@ from percepts.core.config import Config, flatten, to_json
 from percepts.core.errors import ConfigError, PerceptsError, nearest
 from percepts.core.files import write_json
 from percepts.core.random import derive_seed
-from percepts.core.runs import Run, now
+from percepts.core.runs import Run, now, provenance
 from percepts.data.cache import Preloaded
 from percepts.data.dataset import ImageDataset
 from percepts.data.folder import ImageFolder
@@ -29,7 +29,7 @@ from percepts.data.stream import StreamConfig
 from percepts.training.catalogue import load_rooms
 from percepts.training.checkpoint import Checkpoint, checkpoints, latest_intact, load_weights
 from percepts.training.engine import Engine, Hook, Outcome
-from percepts.training.evaluation import Evaluation
+from percepts.training.evaluation import Evaluation, evaluate_model
 from percepts.training.settings import Training
 from percepts.training.setup import native_bf16, processes
 
@@ -213,6 +213,21 @@ def load(run: Run, step: int | None = None, ema: bool | None = None) -> tuple[An
     averaged = experiment.training.ema_decay is not None if ema is None else ema
     load_weights(model, checkpoint.weights(averaged), str(checkpoint.path))
     return model.eval(), dataset, checkpoint
+
+
+def measure(run: Run, settings: Evaluation | None = None, step: int | None = None) -> dict[str, Any]:
+    """Measure a checkpoint of a run and write the run's evaluation.json.
+
+    Args:
+        settings: how; None: as the run's experiment says.
+        step: of the checkpoint; None takes the newest intact one.
+    """
+    model, dataset, checkpoint = load(run, step)
+    experiment: Experiment = run.config()
+    result = evaluate_model(model, dataset, settings or experiment.evaluation, experiment.seed)
+    result = {"step": checkpoint.step, **result, "provenance": provenance()}
+    write_json(run.path / "evaluation.json", result)
+    return result
 
 
 def build_model(experiment: Experiment, dataset: ImageDataset) -> Any:
