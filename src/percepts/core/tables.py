@@ -1,0 +1,99 @@
+"""Runs and scores as plain-text tables for the terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+from percepts.core.config import flatten
+from percepts.core.runs import Run
+
+
+def run_list(runs: Iterable[Run]) -> str:
+    """One line a run: path, status, step, loss, images/s, minutes, when it began. Empty for no runs."""
+    rows = []
+    for run in runs:
+        info = run.info()
+        last = next((entry for entry in reversed(run.metrics()) if "loss" in entry), {})
+        rows.append(
+            [
+                str(run.path),
+                info.get("status", "?"),
+                str(last.get("step", "-")),
+                number(last.get("loss")),
+                number(last.get("images_per_second")),
+                f"{info['seconds'] / 60:.1f}" if "seconds" in info else "-",
+                str(info.get("started", "-")),
+            ]
+        )
+    return table(["run", "status", "step", "loss", "images/s", "minutes", "started"], rows) if rows else ""
+
+
+def run_details(run: Run) -> str:
+    """Everything about one run that fits a screen."""
+    parts = [str(run.path), *(f"  {key:18} {value}" for key, value in run.info().items())]
+    saved = sorted(path.name for path in run.checkpoints.glob("step-*"))
+    parts += [f"  {'checkpoints':18} {', '.join(saved) or 'none'}", "", "settings"]
+    parts += [f"  {name:42} {value}" for name, value in flatten(_config(run)) if not name.endswith("type")]
+    last = next((entry for entry in reversed(run.metrics()) if "loss" in entry), None)
+    if last is not None:
+        parts += ["", "last numbers", *(f"  {name:18} {number(value)}" for name, value in last.items())]
+    file = run.path / "evaluation.json"
+    if file.exists():
+        parts += ["", evaluation(json.loads(file.read_text(encoding="utf-8")))]
+    return "\n".join(parts)
+
+
+def run_difference(a: Run, b: Run) -> str:
+    """Where two runs differ: settings, then their last logged numbers."""
+    before, after = dict(flatten(_config(a))), dict(flatten(_config(b)))
+    names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
+    rows = [[name, str(before.get(name, "-")), str(after.get(name, "-"))] for name in names]
+    parts = [table(["setting", a.path.name, b.path.name], rows) if rows else "same settings"]
+    ends = [next((entry for entry in reversed(run.metrics()) if "loss" in entry), {}) for run in (a, b)]
+    shared = [name for name in ends[0] if name in ends[1] and isinstance(ends[0][name], int | float)]
+    rows = [[name, number(ends[0][name]), number(ends[1][name])] for name in shared]
+    if rows:
+        parts.append(table(["last number", a.path.name, b.path.name], rows))
+    return "\n\n".join(parts)
+
+
+def evaluation(result: dict[str, Any]) -> str:
+    """The scores of an evaluation with their intervals, then reconstruction and latents."""
+    rows = []
+    for name, metric in result.get("metrics", {}).items():
+        interval = metric.get("interval")
+        span = f"{number(interval[0])} … {number(interval[1])}" if interval else ""
+        rows.append([name, number(metric["value"]), span])
+    parts = [table(["metric", "value", "95 % interval"], rows)] if rows else []
+    for name, value in result.get("reconstruction", {}).items():
+        parts.append(f"{name:24} {number(value)}")
+    if "latents" in result:
+        kl = result["latents"]["kl"]
+        parts.append(f"{'active latents':24} {sum(result['latents']['active'])} of {len(kl)}")
+        parts.append(f"{'KL per latent (nats)':24} {' '.join(f'{value:.2f}' for value in sorted(kl, reverse=True))}")
+    return "\n".join(parts)
+
+
+def table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Columns as wide as their widest cell, two spaces apart."""
+    widths = [max(len(row[column]) for row in [header, *rows]) for column in range(len(header))]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [header, *rows]]
+    return "\n".join([lines[0], "  ".join("-" * width for width in widths), *lines[1:]])
+
+
+def number(value: Any) -> str:
+    """A number in four significant digits; 'n/a' for none; other things as they are."""
+    if value is None:
+        return "n/a"
+    if isinstance(value, float):
+        return f"{value:.4g}"
+    if isinstance(value, list):
+        return "[" + " ".join(number(item) for item in value) + "]"
+    return str(value)
+
+
+def _config(run: Run) -> Any:
+    """The configuration as written, which needs no module to be imported."""
+    return json.loads(run.config_file.read_text(encoding="utf-8"))
