@@ -153,7 +153,7 @@ def test_a_split_batch_has_the_loss_and_gradient_of_the_whole() -> None:
 
 def test_models_without_a_shape_or_with_a_strange_decoder_say_what_to_do() -> None:
     for config in (VAE.Config(), BetaVAE.Config(), CCIVAE.Config()):
-        with pytest.raises(ConfigError, match="image_shape is not set.*data.*dataset.image_shape"):
+        with pytest.raises(ConfigError, match=r"image_shape is not set.*data.*dataset\.image_shape"):
             config.build()
     with pytest.raises(ConfigError, match="channels, height and width"):
         VAE.Config(image_shape=(1, 0, 4)).build()

@@ -11,6 +11,7 @@ from torch import nn
 
 from percepts.core.config import from_json, to_json
 from percepts.core.errors import ConfigError
+from percepts.nn.broadcast import SpatialBroadcastDecoder
 from percepts.nn.conv import ConvDecoder, ConvEncoder
 from percepts.nn.layers import activation
 from percepts.nn.mlp import MLPDecoder, MLPEncoder
@@ -150,3 +151,15 @@ def test_impossible_networks_are_refused_in_one_line() -> None:
 def test_an_unknown_activation_is_refused(unchecked_shapes: None) -> None:
     with pytest.raises(ConfigError, match="activation 'swish'"):
         activation("swish")  # type: ignore[arg-type]
+
+
+def test_encoders_and_decoders_compile_without_breaks(unchecked_shapes: None) -> None:
+    """One graph each, so that every child module can be compiled by itself."""
+    torch.manual_seed(0)
+    shape = (1, 12, 12)
+    image, latents = torch.rand(2, *shape), torch.randn(2, 3)
+    decoders = [ConvDecoder.Config(channels=(4, 4)), MLPDecoder.Config(), SpatialBroadcastDecoder.Config(channels=(4,))]
+    for config, value in [(ConvEncoder.Config(channels=(4, 4)), image), *((config, latents) for config in decoders)]:
+        network = config.build(image_shape=shape, latent_size=3)
+        compiled = torch.compile(network, backend="eager", fullgraph=True)
+        torch.testing.assert_close(compiled(value), network(value))

@@ -1,7 +1,8 @@
 """Model configurations of the papers' tables and of small worlds that a CPU trains in a minute.
 
 Every function returns a config without `image_shape`; the data gives it. Optimiser settings belong to training and
-are named here only for orientation. "Unverified" means that the number is quoted from memory of the paper's appendix
+are named here only for orientation. Excess reconstruction is that at posterior means, less the entropy of the pixels
+(`diagnostics.excess_reconstruction`). "Unverified" means that the number is quoted from memory of the paper's appendix
 or from re-implementations, because the appendix could not be checked.
 """
 
