@@ -1,0 +1,75 @@
+"""Image grids: equal tiles in rows, with transparent gaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from jaxtyping import UInt8
+from PIL import Image, ImageDraw, ImageFont
+
+from percepts.core.errors import PerceptsError
+from percepts.report.images import as_image
+
+
+def grid(
+    tiles: UInt8[np.ndarray, "tiles height width channels"], columns: int, gap: int = 2
+) -> UInt8[np.ndarray, "rows_height columns_width 4"]:
+    """Tiles in reading order in `columns` columns, as RGBA; gaps and missing tiles of the last row are transparent.
+
+    Raises:
+        PerceptsError: there is no tile, or no column.
+    """
+    if len(tiles) == 0 or columns < 1:
+        raise PerceptsError(f"a grid of {len(tiles)} tiles in {columns} columns", "at least one of each")
+    count, height, width, _ = tiles.shape
+    rows = -(-count // columns)
+    canvas = np.zeros((rows * (height + gap) - gap, columns * (width + gap) - gap, 4), np.uint8)
+    for number, tile in enumerate(with_alpha(tiles)):
+        top, left = number // columns * (height + gap), number % columns * (width + gap)
+        canvas[top : top + height, left : left + width] = tile
+    return canvas
+
+
+def with_alpha(pixels: UInt8[np.ndarray, "*shape channels"]) -> UInt8[np.ndarray, "*shape 4"]:
+    """Grey or RGB pixels as opaque RGBA."""
+    if pixels.shape[-1] == 1:
+        pixels = np.repeat(pixels, 3, axis=-1)
+    return np.concatenate([pixels, np.full_like(pixels[..., :1], 255)], axis=-1)
+
+
+def labelled_rows(
+    rows: Sequence[UInt8[np.ndarray, "height width channels"]],
+    labels: Sequence[tuple[str, str]],
+    scale: int = 2,
+    gap: int = 6,
+    faded: Sequence[bool] = (),
+) -> Image.Image:
+    """Rows of pixels under each other, each with two lines of text at its left, on white: for files and slides.
+
+    Args:
+        rows: equally high.
+        labels: a name and a note for every row.
+        scale: every pixel becomes a square of so many.
+        gap: between rows, in pixels of the result.
+        faded: rows to print pale.
+    """
+    pictures = [as_image(row).convert("RGBA") for row in rows]
+    pictures = [one.resize((one.width * scale, one.height * scale), Image.Resampling.NEAREST) for one in pictures]
+    name_font, note_font = ImageFont.load_default(15), ImageFont.load_default(12)
+    margin = 14 + round(
+        max([name_font.getlength(name) for name, _ in labels] + [note_font.getlength(note) for _, note in labels])
+    )
+    step = max(picture.height for picture in pictures)
+    width = margin + max(picture.width for picture in pictures)
+    canvas = Image.new("RGB", (width, len(rows) * (step + gap) - gap), "white")
+    draw = ImageDraw.Draw(canvas)
+    for number, (row, (name, note)) in enumerate(zip(pictures, labels)):
+        pale = number < len(faded) and faded[number]
+        top = number * (step + gap)
+        if pale:
+            row = Image.blend(Image.new("RGBA", row.size, (255, 255, 255, 0)), row, 0.35)
+        canvas.paste(row, (margin, top), row)
+        draw.text((0, top + step / 2 - 18), name, fill="#999" if pale else "#111", font=name_font)
+        draw.text((0, top + step / 2 + 1), note, fill="#aaa" if pale else "#555", font=note_font)
+    return canvas

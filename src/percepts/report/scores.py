@@ -1,0 +1,142 @@
+"""The metric table: every score with its interval, and what it means in one plain sentence."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from percepts.core.results import MetricResult
+from percepts.report.svg import short
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What a metric says.
+
+    Attributes:
+        title: its name in print.
+        sentence: one plain sentence.
+        order: place in the table.
+        top: the best possible value, where scores lie in [0, top]; None for open scales.
+    """
+
+    title: str
+    sentence: str
+    order: int
+    top: float | None = 1.0
+
+
+MEANINGS = {
+    "factor_vae": Meaning("FactorVAE score", "How often the steadiest latent tells which factor was held fixed.", 0),
+    "mig": Meaning("Mutual information gap", "How far the best latent for a factor is ahead of the second best.", 1),
+    "mig.sup": Meaning("MIG-sup", "How far the best factor for a latent is ahead of the second best.", 2),
+    "dci": Meaning("DCI disentanglement", "Whether each latent matters for a single factor.", 3),
+    "sap": Meaning("SAP", "How much better one latent predicts a factor than the runner-up does.", 5),
+    "beta_vae": Meaning("β-VAE score", "How often a linear classifier names the factor that two images share.", 6),
+    "modularity": Meaning("Modularity", "Whether each latent tells about at most one factor.", 7),
+    "explicitness": Meaning("Explicitness", "How well a linear classifier reads the factors off the code.", 8),
+    "irs": Meaning("Interventional robustness", "Whether latents stay put when factors that are not theirs change.", 9),
+    "affine_geometry": Meaning("Affine geometry", "Share of the positions' variance that an affine map explains.", 10),
+    "probe.logistic": Meaning("Linear probe", "Accuracy of a linear classifier of the label on posterior means.", 11),
+    "probe.ridge": Meaning("Linear regression", "Variance of the factors that is linear in the code (R²).", 12),
+    "active_units": Meaning("Active latents", "Latents with a mean KL above 0.01 nats.", 20, None),
+    "gaussian_total_correlation": Meaning(
+        "Total correlation", "Dependence between latents, were they Gaussian; 0 is none (nats).", 21, None
+    ),
+    "gaussian_wasserstein_correlation": Meaning(
+        "Wasserstein correlation", "Distance of the code from one with independent latents; 0 is none.", 22, None
+    ),
+    "gaussian_wasserstein_correlation.normalised": Meaning(
+        "Wasserstein correlation, normalised", "The same over the total variance of the code.", 23, None
+    ),
+    "mutual_information_score": Meaning(
+        "Mutual information between latents", "Mean over pairs; 0 is independent (nats).", 24, None
+    ),
+}
+"""By full name, or by the part before the first dot. Only sentences live here; definitions are in `metrics`."""
+
+
+@dataclass(frozen=True)
+class Score:
+    """One row of the table.
+
+    Attributes:
+        name: the metric's own name.
+        title, sentence: in print.
+        value: as text, "n/a" for none.
+        interval: as text, empty for none.
+        level: of the interval, in percent.
+        share: of the bar that is filled, in percent; None for open scales.
+        whisker: the interval on the bar, in percent (left, width).
+        settings: the variant's parameters in words.
+    """
+
+    name: str
+    title: str
+    sentence: str
+    value: str
+    interval: str
+    level: str
+    share: float | None
+    whisker: tuple[float, float] | None
+    settings: str
+
+
+def score_table(metrics: Mapping[str, Any]) -> list[Score]:
+    """The rows for `evaluation["metrics"]`, the scores that compare with true factors first."""
+    results = [MetricResult.from_json(data) for data in metrics.values()]
+    rows = [(meaning_of(result.name), result) for result in results]
+    rows.sort(key=lambda row: (row[0].order, row[1].name))
+    return [_row(meaning, result) for meaning, result in rows]
+
+
+def meaning_of(name: str) -> Meaning:
+    """What the metric called `name` says; an unknown one keeps its own name, without a sentence."""
+    found = MEANINGS.get(name) or MEANINGS.get(name.split(".")[0])
+    return found or Meaning(name, "", 30, None)
+
+
+def headline_scores(metrics: Mapping[str, Any], most: int = 4) -> list[tuple[str, str, str]]:
+    """The few scores to print large, as (title, value, note)."""
+    rows = [row for row in score_table(metrics) if row.share is not None]
+    titles: dict[str, Score] = {}
+    for row in rows:
+        titles.setdefault(row.title, row)
+    return [(row.title, row.value, row.interval or row.name) for row in list(titles.values())[:most]]
+
+
+def _row(meaning: Meaning, result: MetricResult) -> Score:
+    share, whisker = None, None
+    if meaning.top is not None and math.isfinite(result.value):
+        share = 100 * min(max(result.value / meaning.top, 0.0), 1.0)
+        if result.interval is not None and None not in result.interval:
+            low, high = (100 * min(max(end / meaning.top, 0.0), 1.0) for end in result.interval)
+            whisker = (low, high - low)
+    interval = ""
+    if result.interval is not None:
+        interval = " – ".join(_decimal(end, meaning) for end in result.interval)
+    settings = ", ".join(
+        f"{key.replace('_', ' ')} {short(value) if isinstance(value, float) else value}"
+        for key, value in result.parameters.items()
+        if isinstance(value, int | float | str) and not isinstance(value, bool)
+    )
+    return Score(
+        result.name,
+        meaning.title,
+        meaning.sentence,
+        _decimal(result.value, meaning),
+        interval,
+        f"{100 * result.level:g} %",
+        share,
+        whisker,
+        settings,
+    )
+
+
+def _decimal(value: float | None, meaning: Meaning) -> str:
+    """Scores in [0, 1] get three decimals, so that they stand under each other."""
+    if value is None or not math.isfinite(value) or meaning.top is None:
+        return short(value)
+    return f"{value:.3f}".replace("-", "−")

@@ -1,0 +1,147 @@
+"""What the code is made of: traversals of every latent, and how much each is used."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from jaxtyping import UInt8
+
+from percepts.core.capabilities import Decodes
+from percepts.report.diagrams import usage_bars
+from percepts.report.grids import grid
+from percepts.report.images import Picture, picture, to_pixels
+from percepts.report.material import Material
+from percepts.report.sections.section import Chart, Section
+from percepts.report.svg import short
+from percepts.report.traversal import traverse
+
+FRAMES = 13
+"""Stills of a traversal, from −3 to 3; the animation shows as many again, less one, in between."""
+MOST_LATENTS = 64
+
+
+@dataclass(frozen=True)
+class TraversalRow:
+    """A latent's row.
+
+    Attributes:
+        latent: its number.
+        classes: its colour.
+        kl, variance: as text.
+        share: its KL as a share of the largest, in percent.
+        mark: where the image's own value lies on the strip, in percent.
+        strip: the stills.
+        between: the frames half-way between them; None for an inactive latent.
+    """
+
+    latent: int
+    classes: str
+    kl: str
+    variance: str
+    share: float
+    mark: float
+    strip: Picture
+    between: Picture | None
+
+
+def traversals(material: Material) -> Section | None:
+    """Every latent varied around the code of one image; active ones move, inactive ones are folded away."""
+    if not isinstance(material.model, Decodes) or material.mean is None or material.latents is None:
+        return None
+    latents, start = material.latents, central_image(material)
+    order = latents.order[:MOST_LATENTS]
+    values = torch.linspace(-3, 3, 2 * FRAMES - 1)
+    images = traverse(material.model, material.images[start], values, order)
+    largest = max(*latents.kl, 1e-9)
+    rows = []
+    for latent, frames in zip(order, images):
+        pixels = to_pixels(frames)
+        name = f"latent {latent} from −3 to 3"
+        rows.append(
+            TraversalRow(
+                latent,
+                material.classes[latent],
+                short(latents.kl[latent]),
+                short(latents.variance[latent], 2),
+                100 * latents.kl[latent] / largest,
+                _mark(float(material.mean[start, latent])),
+                picture(strip_of(pixels[::2]), f"Traversal of {name}: what the model draws at {FRAMES} values"),
+                picture(strip_of(pixels[1::2]), "") if latents.active[latent] else None,
+            )
+        )
+    shown = to_pixels(torch.stack([material.images[start], material.model.decode(_code(material, start))[0]]))
+    return Section(
+        "traversals",
+        "What each latent does",
+        {
+            "active": [row for row, latent in zip(rows, order) if latents.active[latent]],
+            "inactive": [row for row, latent in zip(rows, order) if not latents.active[latent]],
+            "hidden": len(latents) - len(order),
+            "frames": FRAMES,
+            "start": [picture(shown[0], "The image that all traversals start from"), picture(shown[1], "As decoded")],
+            "height": shown.shape[1],
+            "width": shown.shape[2],
+        },
+    )
+
+
+def usage(material: Material) -> Section | None:
+    """How much each latent carries."""
+    latents = material.latents
+    if latents is None:
+        return None
+    images = material.evaluation.get("images") if material.evaluation.get("latents") else len(material.images)
+    chart = Chart(
+        "Information in each latent",
+        usage_bars(latents, material.classes),
+        "Above, the mean KL to the prior. Below, the mean posterior variance: near 0 where the latent is read "
+        "precisely, 1 where it says nothing.",
+    )
+    order = [
+        {
+            "name": f"z{latent}",
+            "classes": material.classes[latent],
+            "kl": short(latents.kl[latent]),
+            "variance": short(latents.variance[latent], 2),
+            "spread": short(latents.spread[latent], 2),
+            "active": latents.active[latent],
+        }
+        for latent in latents.order
+    ]
+    total = short(sum(latents.kl))
+    return Section(
+        "usage",
+        "How much each latent carries",
+        {"chart": chart, "rows": order, "total": total, "images": images, "used": len(latents.used)},
+    )
+
+
+def central_image(material: Material) -> int:
+    """The image of the sample whose code lies nearest to the middle of all codes."""
+    assert material.mean is not None and material.latents is not None
+    used = material.latents.used or material.latents.order
+    codes = material.mean[:, used]
+    return int((codes - codes.median(dim=0).values).square().sum(dim=1).argmin())
+
+
+def strip_of(frames: UInt8[np.ndarray, "frames height width channels"]) -> UInt8[np.ndarray, "height total 4"]:
+    """Frames side by side. The page's script relies on the gap: a sixteenth of the width."""
+    return grid(frames, len(frames), gap_of(frames.shape[2]))
+
+
+def gap_of(width: int) -> int:
+    """The gap between frames of `width` pixels."""
+    return max(1, width // 16)
+
+
+def _mark(value: float) -> float:
+    """Where `value` lies on a strip, in percent of its width: values stand at the middles of the frames."""
+    inside = (min(max(value, -3.0), 3.0) + 3) / 6
+    return 100 * (0.5 + inside * (FRAMES - 1)) / FRAMES
+
+
+def _code(material: Material, number: int) -> torch.Tensor:
+    assert material.mean is not None
+    return material.mean[number : number + 1].to(material.images.device)

@@ -1,0 +1,172 @@
+"""What was done and measured: scores, training curves, configuration, and how to do it again."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from percepts.report.curves import Line, line_chart, trajectory
+from percepts.report.material import Material, numeric_names, series
+from percepts.report.scores import score_table
+from percepts.report.sections.section import Chart, Section
+from percepts.report.svg import short
+
+SETTLED = 0.05
+"""The share at a run's beginning that its curves may show outside of the frame."""
+TERMS = {
+    "loss": ("Objective", "what is minimised"),
+    "reconstruction": ("Reconstruction", "−ln p(x | z), nats an image"),
+    "elbo": ("Evidence lower bound", "ELBO, nats an image"),
+}
+DRAWN_ELSEWHERE = {"step", "seconds", "images_per_second", "kl", "capacity", "kl_minus_capacity", "active_units", "lr"}
+MOST_OTHERS = 6
+
+
+def scores(material: Material) -> Section | None:
+    """The metric table."""
+    reconstruction = material.evaluation.get("reconstruction") or {}
+    fits = [
+        (title, short(reconstruction[name]))
+        for name, title in (
+            ("nll", "−ln p(x | z), nats an image"),
+            ("excess", "of it above the data's entropy, nats"),
+            ("mse", "mean squared error a pixel"),
+            ("nmse", "normalised squared error"),
+        )
+        if reconstruction.get(name) is not None
+    ]
+    rows = score_table(material.metrics)
+    content = {
+        "rows": rows,
+        "fits": fits,
+        "images": material.evaluation.get("images"),
+        "step": material.evaluation.get("step"),
+        "seed": material.evaluation.get("seed"),
+        "level": next((row.level for row in rows if row.interval), "95 %"),
+        "path": str(material.run.path),
+    }
+    return Section("scores", "Scores", content)
+
+
+def training(material: Material) -> Section | None:
+    """The loss terms, the KL of every latent, rate against distortion, and everything else that was logged."""
+    if not material.log:
+        return Section("training", "Training", {"charts": []})
+    charts = [_kl_per_latent(material), _total_kl(material), *_terms(material), _rate_distortion(material)]
+    charts += _others(material)
+    return Section("training", "Training", {"charts": [chart for chart in charts if chart is not None]})
+
+
+def configuration(material: Material) -> Section:
+    """The complete resolved configuration."""
+    return Section("configuration", "Configuration", {"tree": material.config})
+
+
+def reproduction(material: Material) -> Section:
+    """The command and the circumstances."""
+    info = dict(material.info)
+    command = str(info.pop("command", "") or "")
+    rows = [(name.replace("_", " "), value) for name, value in info.items() if value not in (None, "")]
+    return Section(
+        "reproduction", "How to reproduce", {"command": command, "rows": rows, "path": str(material.run.path)}
+    )
+
+
+def _kl_per_latent(material: Material) -> Chart | None:
+    found = [(line["step"], line["kl_per_latent"]) for line in material.log if _is_list(line.get("kl_per_latent"))]
+    if not found:
+        return None
+    steps = [step for step, _ in found]
+    size = len(found[-1][1])
+    found = [(step, values) for step, values in found if len(values) == size]
+    order = material.latents.order if material.latents and len(material.latents) == size else list(range(size))
+    classes = material.classes or {latent: f"s{latent % 10}" for latent in range(size)}
+    lines = [
+        Line(
+            f"z{latent}",
+            steps,
+            [float("nan") if values[latent] is None else float(values[latent]) for _, values in found],
+            classes[latent],
+            labelled=classes[latent] != "off" and size <= 32,
+        )
+        for latent in reversed(order)
+    ]
+    chart = line_chart(
+        lines, label="KL of every latent over training", y_label="KL (nats)", include=(0.0,), key="kl-latents"
+    )
+    return Chart(
+        "KL of every latent", chart, "When each latent begins to carry information, and how much it ends with."
+    )
+
+
+def _total_kl(material: Material) -> Chart | None:
+    steps, kl = series(material.log, "kl")
+    if not steps:
+        return None
+    lines = [Line("KL", steps, kl, "s0")]
+    caption = "The rate: mean KL to the prior, summed over latents."
+    capacity_steps, capacity = series(material.log, "capacity")
+    if capacity_steps:
+        lines.insert(0, Line("capacity C", capacity_steps, capacity, "dashed off"))
+        caption += " Dashed, the capacity C that it is held to."
+    label = "Total KL over training" + (" with the capacity" if capacity_steps else "")
+    chart = line_chart(lines, label=label, y_label="KL (nats)", include=(0.0,), settled=SETTLED, key="kl")
+    return Chart("Total KL", chart, caption)
+
+
+def _terms(material: Material) -> list[Chart]:
+    charts = []
+    for name, (title, unit) in TERMS.items():
+        steps, values = series(material.log, name)
+        if steps:
+            svg = line_chart(
+                [Line(name, steps, values, "s0")],
+                label=f"{title} over training",
+                y_label=unit,
+                settled=SETTLED,
+                key=name,
+            )
+            charts.append(Chart(title, svg))
+    return charts
+
+
+def _rate_distortion(material: Material) -> Chart | None:
+    both = [line for line in material.log if "kl" in line and "reconstruction" in line]
+    steps, rate = series(both, "kl")
+    _, distortion = series(both, "reconstruction")
+    if len(steps) < 3:
+        return None
+    svg = trajectory(
+        rate,
+        distortion,
+        steps,
+        label="Reconstruction term against KL over training",
+        x_label="rate: KL (nats)",
+        y_label="distortion: −ln p(x | z) (nats)",
+    )
+    return Chart("Rate and distortion", svg, "Each dot is a logged step, later ones darker; the large one is the last.")
+
+
+def _others(material: Material) -> list[Chart]:
+    """Every other logged number that moves, such as scores measured during training."""
+    charts = []
+    for name in numeric_names(material.log):
+        steps, values = series(material.log, name)
+        if name in TERMS or name in DRAWN_ELSEWHERE or len(set(values)) < 2:
+            continue
+        evaluated = name.startswith("evaluation/")
+        title = name.removeprefix("evaluation/").replace("_", " ")
+        key = "other-" + "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)
+        line = Line(title, steps, values, "s1" if evaluated else "s0")
+        svg = line_chart(
+            [line],
+            label=f"{title} over training",
+            settled=0.0 if evaluated else SETTLED,
+            points=evaluated and len(steps) < 40,
+            key=key,
+        )
+        charts.append(Chart(title, svg, "Measured during training." if evaluated else ""))
+    return sorted(charts, key=lambda chart: not chart.caption)[:MOST_OTHERS]
+
+
+def _is_list(value: Any) -> bool:
+    return isinstance(value, list) and len(value) > 0
