@@ -83,7 +83,7 @@ class FactorChannels(nn.Module, Configurable):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """Settings.
+        """Settings of the capacity model.
 
         Attributes:
             image_shape: (C, H, W); None until it is taken from the data.

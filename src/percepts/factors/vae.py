@@ -42,7 +42,7 @@ class VAE(nn.Module, Configurable):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """Settings.
+        """Settings of a VAE.
 
         Attributes:
             image_shape: (C, H, W); None until it is taken from the data.

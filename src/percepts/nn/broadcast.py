@@ -36,7 +36,7 @@ class SpatialBroadcastDecoder(nn.Module, Configurable):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """Settings.
+        """Latents tiled over the image with coordinates, then stride-1 convolutions.
 
         Attributes:
             channels: of the hidden convolutions.
@@ -120,7 +120,7 @@ class SpatialBroadcast(nn.Module, Configurable):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """Settings; see `SpatialBroadcastDecoder.Config`."""
+        """Tiles and coordinates; see `SpatialBroadcastDecoder.Config`."""
 
         coordinates: Coordinates = "linear"
         frequencies: int = 3

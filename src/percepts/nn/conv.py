@@ -39,7 +39,7 @@ class ConvEncoder(nn.Module, Configurable):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """Settings.
+        """Strided convolutions, then fully connected layers.
 
         Attributes:
             channels: output channels of every convolution, the one next to the image first.
@@ -104,7 +104,7 @@ class ConvDecoder(nn.Module, Configurable):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """Settings.
+        """Fully connected layers, then transposed convolutions.
 
         Attributes:
             channels: as in the encoder that this mirrors, so input channels of every transposed convolution, the one

@@ -53,7 +53,7 @@ class Bernoulli(Likelihood):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """No settings."""
+        """Pixels are probabilities; the decoder gives their logits."""
 
     def __init__(self, config: Config) -> None:
         self.config = config
@@ -101,7 +101,7 @@ class Gaussian(_LocationScale):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """Settings.
+        """Normal pixels with a fixed standard deviation.
 
         Attributes:
             std: the fixed standard deviation of a pixel. It sets the weight of the KL as much as β does.
@@ -130,7 +130,7 @@ class Laplace(_LocationScale):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """Settings.
+        """Laplace pixels with a fixed scale.
 
         Attributes:
             scale: the fixed mean absolute deviation of a pixel.

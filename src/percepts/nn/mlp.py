@@ -23,7 +23,7 @@ class MLPEncoder(nn.Module, Configurable):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """Settings.
+        """Fully connected layers.
 
         Attributes:
             hidden: widths of the hidden layers.
@@ -56,7 +56,7 @@ class MLPDecoder(nn.Module, Configurable):
 
     @dataclass(frozen=True, kw_only=True)
     class Config(BaseConfig):
-        """Settings; see `MLPEncoder.Config`."""
+        """Fully connected layers; see `MLPEncoder.Config`."""
 
         hidden: tuple[int, ...] = (256, 256)
         activation: ActivationName = "relu"
