@@ -41,6 +41,7 @@ def measure() -> dict[str, Any]:
             rounds=3,
         )
     return {
+        "threads": 1,
         "samples": SAMPLES,
         "codes": CODES,
         "factor_sizes": list(SIZES),

@@ -63,7 +63,7 @@ def test_the_slow_suite_boosts_trees(rng: np.random.Generator) -> None:
     assert results["factor_vae.dlib"].parameters["num_train"] == 10000
 
 
-@pytest.mark.parametrize("codes", [np.zeros((60, 2)), np.ones((60, 1))])
+@pytest.mark.parametrize("codes", [np.zeros((60, 2)), np.full((60, 2), 0.1), np.ones((60, 1))])
 def test_dead_codes_have_a_score(codes: np.ndarray, rng: np.random.Generator) -> None:
     factors = rng.integers(3, size=(60, 2))
     results = evaluate_codes(codes, factors, rng=rng)

@@ -46,8 +46,9 @@ def test_independent_constant_and_dependent_codes(rng: np.random.Generator) -> N
     assert all(result.value == pytest.approx(0, abs=1e-12) for result in constant.values())
     single = unsupervised_scores(one)
     assert all(result.value == pytest.approx(0, abs=1e-12) for result in single.values())
-    zeros = unsupervised_scores(np.zeros((50, 3)))
-    assert all(result.value == 0 for result in zeros.values())
+    for dead in (0.0, 0.1, -1e5 / 3):
+        scores = unsupervised_scores(np.full((50, 3), dead))
+        assert all(result.value == 0 for result in scores.values())
     twice = unsupervised_scores(np.concatenate([one, 2 * one], axis=1))
     assert twice["gaussian_total_correlation"].value == np.inf
     assert twice["gaussian_total_correlation"].to_json()["value"] is None

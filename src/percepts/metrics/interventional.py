@@ -59,7 +59,8 @@ def factor_vae_score(
     _check_sizes(2, batch_size=batch_size, num_variance=num_variance)
     _check_sizes(1, num_train=num_train, num_eval=num_eval)
     source = as_source(codes, factors)
-    variance = source.independent(num_variance, rng).var(axis=0, ddof=1)
+    sample = source.independent(num_variance, rng)
+    variance = (sample - sample[0]).var(axis=0, ddof=1)  # of exactly 0 for a constant code
     active = np.sqrt(variance) >= threshold
     parameters = {
         "batch_size": batch_size,

@@ -57,7 +57,8 @@ def unsupervised_scores(
         )
 
     def covariance(rows: np.ndarray) -> Float[np.ndarray, "codes codes"]:
-        return np.atleast_2d(np.cov(table[rows], rowvar=False))
+        # Less one row, a constant code has a variance of exactly 0.
+        return np.atleast_2d(np.cov(table[rows] - table[rows[0]], rowvar=False))
 
     def normalised(rows: np.ndarray) -> float:
         matrix = covariance(rows)
@@ -83,10 +84,10 @@ def unsupervised_scores(
 def gaussian_total_correlation(covariance: Float[np.ndarray, "codes codes"]) -> float:
     """½ (sum of log variances - log determinant) in nats, of the Gaussian with this covariance.
 
-    Constant codes depend on nothing and are left out; exact linear dependence gives infinity.
+    Constant codes depend on nothing and are left out; linear dependence to 13 digits gives infinity.
     """
     eigenvalues = np.linalg.eigvalsh(_correlation(covariance))
-    if eigenvalues.size and eigenvalues[0] <= eigenvalues.size * np.finfo(np.float64).eps:
+    if eigenvalues.size and eigenvalues[0] <= 1e-13 * eigenvalues.size:
         return float("inf")
     return float(max(0.0, -0.5 * np.log(eigenvalues).sum()))
 
