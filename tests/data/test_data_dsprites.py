@@ -45,9 +45,9 @@ def path(tmp_path: Path) -> Path:
 
 
 class TestContract(DatasetContract):
-    @pytest.fixture
-    def dataset(self, path: Path) -> DSprites:
-        return DSprites.Config(path=str(path)).build()
+    @pytest.fixture(params=[0.5, 0.0], ids=["held", "read"])
+    def dataset(self, path: Path, request: pytest.FixtureRequest) -> DSprites:
+        return DSprites.Config(path=str(path), max_memory_gigabytes=request.param).build()
 
 
 def test_images_and_factors_are_those_of_the_file(path: Path) -> None:

@@ -19,7 +19,7 @@ from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import DataError, nearest
 from percepts.data.dataset import ImageDataset
 from percepts.data.images import unit_range
-from percepts.data.mapped import RowFile
+from percepts.data.mapped import RowFile, check_indices
 
 Layout = Literal["auto", "NHW", "NHWC", "NCHW"]
 
@@ -91,15 +91,14 @@ class ArrayDataset(ImageDataset):
             values = self._rows.take(indices)
             _check_range(values)
         else:
-            if len(indices) and int(indices.min()) < 0:
-                raise IndexError(f"index {int(indices.min())} of an array of {len(self)} images")
+            check_indices(indices, len(self))
             values = self._rows[indices]
         if self._layout == "NHW":
             values = values[:, None]
         elif self._layout == "NHWC":
             values = np.ascontiguousarray(values.transpose(0, 3, 1, 2))
         if values.dtype == np.uint8:
-            return unit_range(values, device)
+            return unit_range(torch.from_numpy(values).to(device))
         return torch.from_numpy(values.astype(np.float32)).to(device)
 
 

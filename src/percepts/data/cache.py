@@ -14,6 +14,7 @@ from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import DataError
 from percepts.data.dataset import FactorDataset, ImageDataset
+from percepts.data.mapped import check_indices
 
 _CHUNK = 1024
 
@@ -71,10 +72,8 @@ class Preloaded(ImageDataset):
         Raises:
             IndexError: an index is negative or too large.
         """
+        check_indices(indices.cpu().numpy(), len(self))
         items = self._held_on(torch.device(device))
-        # Negative numbers would count from the end.
-        if indices.device.type == "cpu" and len(indices) and int(indices.min()) < 0:
-            raise IndexError(f"index {int(indices.min())} of a dataset of {len(self)} items")
         indices = indices.to(device)
         return {key: value[indices] for key, value in items.items()}
 

@@ -27,7 +27,7 @@ from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import DataError
 from percepts.core.progress import ProgressLine
 from percepts.data.dataset import FactorDataset
-from percepts.data.mapped import RowWriter, cached_rows, fingerprint, read_header
+from percepts.data.mapped import DeviceRows, RowWriter, cached_rows, fingerprint, read_header
 
 FACTORS = ("colour", "shape", "scale", "orientation", "position_x", "position_y")
 _WHAT = "the original dSprites .npz"
@@ -52,10 +52,13 @@ class DSprites(FactorDataset):
 
         Attributes:
             path: of the `.npz` file.
+            max_memory_gigabytes: images up to this size (one bit a pixel, in 10^9 bytes) are held in memory, and
+                on the device that asks for them; more stay on disk.
             cache: a folder for the unpacked images, instead of the usual places.
         """
 
         path: str
+        max_memory_gigabytes: float = 0.5
         cache: str | None = None
 
     def __init__(self, config: Config) -> None:
@@ -64,13 +67,14 @@ class DSprites(FactorDataset):
         if not path.is_file():
             raise DataError(f"there is no file '{path}'", _WHAT)
         status = path.stat()
-        self._rows, remembered = cached_rows(
+        rows, remembered = cached_rows(
             source=path,
             name=f"dsprites-{fingerprint(path.name)}",
             key=fingerprint([_FORMAT, status.st_size, status.st_mtime_ns]),
             fill=lambda target: _unpack(path, target),
             cache=Path(config.cache) if config.cache else None,
         )
+        self._rows = DeviceRows(rows, config.max_memory_gigabytes)
         height, width = remembered["size"]
         self.image_shape = (1, height, width)
         self.factor_names = FACTORS[1:]
@@ -89,9 +93,10 @@ class DSprites(FactorDataset):
                 f"factor values outside of the sizes {self.factor_sizes} of {', '.join(self.factor_names)}"
             )
         _, height, width = self.image_shape
-        packed = self._rows.take(self.indices_of(factors).cpu().numpy())
-        bits = np.unpackbits(packed, axis=1, count=height * width).reshape(-1, 1, height, width)
-        return torch.from_numpy(bits).to(factors.device).to(torch.float32)
+        packed = self._rows.take(self.indices_of(factors).cpu(), factors.device)
+        places = torch.arange(7, -1, -1, dtype=torch.uint8, device=factors.device)
+        bits = (packed[:, :, None] >> places) & 1
+        return bits.flatten(1)[:, : height * width].reshape(-1, 1, height, width).to(torch.float32)
 
     def factor_values(self, name: str) -> Float64[Tensor, " size"]:
         """The file's own values: shape 1, 2, 3; scale 0.5 to 1; orientation in radians; positions from 0 to 1."""

@@ -1,8 +1,8 @@
 """A folder of pictures as a dataset: decoded once, read row by row ever after.
 
 The pictures are decoded into one array on disk (`.percepts-cache` in the folder, or the user's cache folder where that
-is not writable). It is used as long as the list of files, their sizes and times and the settings stay the same. Memory
-does not grow with the number of pictures.
+is not writable). It is used as long as the list of files, their sizes and times and the settings stay the same. A small
+array is held in memory; a large one is read row by row, and memory does not grow with the number of pictures.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from percepts.core.errors import ConfigError, DataError
 from percepts.core.progress import ProgressLine
 from percepts.data.dataset import ImageDataset
 from percepts.data.images import pixels, read_image, unit_range
-from percepts.data.mapped import RowWriter, cached_rows, fingerprint
+from percepts.data.mapped import DeviceRows, RowWriter, cached_rows, fingerprint
 
 EXTENSIONS = (".bmp", ".gif", ".jpeg", ".jpg", ".pbm", ".pgm", ".png", ".ppm", ".tif", ".tiff", ".webp")
 _CHUNK = 64
@@ -66,6 +66,8 @@ class ImageFolder(ImageDataset):
             background: what transparent pixels are laid over.
             labels: "folder" makes the name of each file's folder its label, in `factors` int64 [B,1].
             max_unreadable: the largest share of files that may be damaged; they are skipped and named in a warning.
+            max_memory_gigabytes: decoded pictures up to this size (one byte a value, in 10^9 bytes) are held in memory,
+                and on the device that asks for them; more stay on disk.
             cache: a folder for the decoded pictures, instead of the usual places.
             threads: that decode; 0 takes one a processor core.
         """
@@ -77,6 +79,7 @@ class ImageFolder(ImageDataset):
         background: Literal["black", "white"] = "black"
         labels: Literal["none", "folder"] = "none"
         max_unreadable: float = 0.05
+        max_memory_gigabytes: float = 0.5
         cache: str | None = None
         threads: int = 0
 
@@ -87,7 +90,7 @@ class ImageFolder(ImageDataset):
         settings = _settings(config)
         key = fingerprint([_FORMAT, settings, found])
         names = [name for name, _, _ in found]
-        self._rows, remembered = cached_rows(
+        rows, remembered = cached_rows(
             source=root,
             name=f"images-{fingerprint(settings)}",
             key=key,
@@ -98,7 +101,8 @@ class ImageFolder(ImageDataset):
         self._report_unreadable(root, len(names))
         skipped = {name for name, _ in self.unreadable}
         self.files = tuple(name for name in names if name not in skipped)
-        channels, height, width = self._rows.shape[1:]
+        self._rows = DeviceRows(rows, config.max_memory_gigabytes)
+        channels, height, width = rows.shape[1:]
         self.image_shape = (channels, height, width)
         self._label(root)
 
@@ -112,7 +116,7 @@ class ImageFolder(ImageDataset):
             IndexError: an index is negative or too large.
         """
         indices = indices.cpu()
-        batch = {"image": unit_range(self._rows.take(indices.numpy()), device)}
+        batch = {"image": unit_range(self._rows.take(indices, device))}
         if self._labels is not None:
             batch["factors"] = self._labels[indices].to(device)
         return batch

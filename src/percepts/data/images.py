@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 import torch
 from jaxtyping import Float, UInt8
-from numpy.typing import NDArray
 from PIL import Image, ImageOps
 from torch import Tensor
 
@@ -24,7 +23,9 @@ def read_image(path: Path | str, size: tuple[int, int], crop: bool, background: 
     with Image.open(path) as image:
         # Large JPEGs are decoded at a fraction of their size, yet at twice what is asked for at least.
         image.draft(None, (2 * max(size), 2 * max(size)))
-        return resize(plain_image(ImageOps.exif_transpose(image), background), size, crop)
+        image.load()
+        ImageOps.exif_transpose(image, in_place=True)
+        return resize(plain_image(image, background), size, crop)
 
 
 def plain_image(image: Image.Image, background: str = "black") -> Image.Image:
@@ -41,7 +42,7 @@ def plain_image(image: Image.Image, background: str = "black") -> Image.Image:
     if image.has_transparency_data:
         over = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", over.size, background), over)
-    return image.convert("L" if grey else "RGB")
+    return _in_mode(image, "L" if grey else "RGB")
 
 
 def resize(image: Image.Image, size: tuple[int, int], crop: bool = True) -> Image.Image:
@@ -65,13 +66,18 @@ def resize(image: Image.Image, size: tuple[int, int], crop: bool = True) -> Imag
 
 def pixels(image: Image.Image, channels: Literal[1, 3]) -> UInt8[np.ndarray, "channels height width"]:
     """An "L" or "RGB" image as an array; colour becomes luma for one channel, grey is repeated for three."""
-    values = np.array(image.convert("L" if channels == 1 else "RGB"))
+    values = np.array(_in_mode(image, "L" if channels == 1 else "RGB"))
     return values[None] if values.ndim == 2 else np.ascontiguousarray(values.transpose(2, 0, 1))
 
 
-def unit_range(values: NDArray[Any], device: torch.device | str) -> Float[Tensor, "..."]:
-    """uint8 values 0..255 as float32 in [0, 1] on `device`; they travel there as bytes."""
-    return torch.from_numpy(values).to(device).to(torch.float32).div_(255)
+def unit_range(values: UInt8[Tensor, "..."]) -> Float[Tensor, "..."]:
+    """uint8 values 0..255 as float32 in [0, 1]."""
+    return values.to(torch.float32).div_(255)
+
+
+def _in_mode(image: Image.Image, mode: Literal["L", "RGB"]) -> Image.Image:
+    """`image` in `mode`, without the copy that Pillow makes where it is in that mode already."""
+    return image if image.mode == mode else image.convert(mode)
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

@@ -18,8 +18,11 @@ from types import TracebackType
 from typing import Any, BinaryIO
 
 import numpy as np
+import torch
+from jaxtyping import Int64, Shaped
 from numpy.lib import format as npy
 from numpy.typing import NDArray
+from torch import Tensor
 
 from percepts.core.errors import DataError
 from percepts.core.files import atomic_folder, write_json
@@ -36,6 +39,7 @@ class RowFile:
     Attributes:
         shape: of the whole array.
         dtype: of its elements.
+        size_bytes: of all rows.
 
     Raises:
         DataError: the file is missing, truncated, or holds something else.
@@ -51,7 +55,8 @@ class RowFile:
             raise DataError(f"'{self.path}' cannot be read as an .npy array ({error})") from error
         self._close = weakref.finalize(self, os.close, self._descriptor)
         self._row_bytes = self.dtype.itemsize * int(np.prod(self.shape[1:]))
-        wanted = self._offset + self._row_bytes * self.shape[0]
+        self.size_bytes = self._row_bytes * self.shape[0]
+        wanted = self._offset + self.size_bytes
         if os.fstat(self._descriptor).st_size < wanted:
             raise DataError(f"'{self.path}' is truncated", f"{wanted} bytes for an array of shape {self.shape}")
 
@@ -71,9 +76,8 @@ class RowFile:
         rows = np.empty((len(indices), *self.shape[1:]), self.dtype)
         if rows.size == 0:
             return rows
+        check_indices(indices, len(self))
         low, high = int(indices.min()), int(indices.max())
-        if low < 0 or high >= len(self):
-            raise IndexError(f"index {low if low < 0 else high} of an array of {len(self)} rows")
         view = rows.data.cast("B")
         size = self._row_bytes
         if high - low == len(indices) - 1 and bool((np.diff(indices) == 1).all()):
@@ -89,6 +93,49 @@ class RowFile:
             if count == 0:
                 raise DataError(f"'{self.path}' became shorter while it was in use", fix="start again")
             view, offset = view[count:], offset + count
+
+
+class DeviceRows:
+    """The rows of a file as tensors: held in memory and on the devices that ask where they are few, else read.
+
+    Args:
+        rows: of the file.
+        max_gigabytes: the largest array to hold, in 10^9 bytes.
+    """
+
+    def __init__(self, rows: RowFile, max_gigabytes: float) -> None:
+        self.rows = rows
+        self._held: dict[torch.device, Tensor] = {}
+        if rows.size_bytes <= max_gigabytes * 1e9:
+            self._held[torch.device("cpu")] = torch.from_numpy(rows.take(np.arange(len(rows))))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def take(self, indices: Int64[Tensor, " batch"], device: torch.device | str) -> Shaped[Tensor, "batch ..."]:
+        """The rows at `indices` (on the CPU), on `device`.
+
+        Raises:
+            IndexError: an index is negative or too large.
+        """
+        if not self._held:
+            return torch.from_numpy(self.rows.take(indices.numpy())).to(device)
+        check_indices(indices.numpy(), len(self))
+        device = torch.device(device)
+        if device not in self._held:
+            self._held[device] = self._held[torch.device("cpu")].to(device)
+        return self._held[device][indices.to(device)]
+
+
+def check_indices(indices: NDArray[np.int64], count: int) -> None:
+    """Refuse indices outside of 0 to `count` - 1: negative ones would silently count from the end.
+
+    Raises:
+        IndexError: naming the first offender.
+    """
+    if len(indices) and (indices.min() < 0 or indices.max() >= count):
+        worst = indices.min() if indices.min() < 0 else indices.max()
+        raise IndexError(f"index {worst} of {count} items")
 
 
 class RowWriter:

@@ -127,7 +127,8 @@ class DictDataset(ImageDataset):
         if isinstance(image, Image.Image):
             plain = plain_image(image)
             plain = plain if self._size is None else resize(plain, self._size)
-            return unit_range(pixels(plain, self._channels or (1 if plain.mode == "L" else 3)), "cpu")
+            channels = self._channels or (1 if plain.mode == "L" else 3)
+            return unit_range(torch.from_numpy(pixels(plain, channels)))
         values = image.detach().cpu().numpy() if isinstance(image, Tensor) else image
         if not isinstance(values, np.ndarray):
             raise DataError(f"{where} has a {type(image).__name__} as image", "a Pillow image, an array or a tensor")
