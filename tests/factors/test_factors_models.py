@@ -39,8 +39,7 @@ class TestBetaVAE(ModelContract):
 
 class TestCCIVAE(ModelContract):
     def config(self) -> Config:
-        # A capacity between the KLs of the two halves of a batch would tell local from global penalties; far below
-        # both, with a square, the gradient itself depends on the global KL.
+        # With a square the gradient depends on the KL of the whole batch: parts agree only through `step.mean`.
         return CCIVAE.Config(
             image_shape=(1, 8, 8),
             decoder=MLPDecoder.Config(hidden=(12,), activation="tanh"),
