@@ -75,7 +75,7 @@ class Preloaded(ImageDataset):
         check_indices(indices.cpu().numpy(), len(self))
         items = self._held_on(torch.device(device))
         indices = indices.to(device)
-        return {key: value[indices] for key, value in items.items()}
+        return {key: value.index_select(0, indices) for key, value in items.items()}
 
     def _held_on(self, device: torch.device) -> Batch:
         if device not in self._items:
@@ -110,7 +110,7 @@ class PreloadedFactors(Preloaded, FactorDataset):
 
     def render(self, factors: Tensor) -> Tensor:
         """The images [B,C,H,W] of factor values [B,F], on their device."""
-        return self._held_on(factors.device)["image"][self.indices_of(factors)]
+        return self._held_on(factors.device)["image"].index_select(0, self.indices_of(factors))
 
     def factor_values(self, name: str) -> Float64[Tensor, " size"]:
         """What the values of factor `name` mean, as the wrapped dataset has it."""

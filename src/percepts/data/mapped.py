@@ -124,7 +124,7 @@ class DeviceRows:
         device = torch.device(device)
         if device not in self._held:
             self._held[device] = self._held[torch.device("cpu")].to(device)
-        return self._held[device][indices.to(device)]
+        return self._held[device].index_select(0, indices.to(device))
 
 
 def check_indices(indices: NDArray[np.int64], count: int) -> None:
