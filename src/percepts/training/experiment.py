@@ -18,7 +18,7 @@ import tyro
 
 from percepts.core.capabilities import Trainable, require
 from percepts.core.config import Config, flatten, to_json
-from percepts.core.errors import ConfigError, PerceptsError, nearest
+from percepts.core.errors import ConfigError, nearest
 from percepts.core.files import write_json
 from percepts.core.random import derive_seed
 from percepts.core.runs import Run, now, provenance
@@ -152,11 +152,11 @@ def train(run: Run, experiment: Experiment, evaluate: Hook | None = None) -> Out
         try:
             run.update(status="running", resumed=now() if checkpoints(run.checkpoints) else None)
             outcome = _train(run, experiment, evaluate)
-        except PerceptsError as error:
-            run.update(status="failed", error=str(error))
-            raise
         except KeyboardInterrupt:
             run.update(status="interrupted")
+            raise
+        except Exception as error:
+            run.update(status="failed", error=f"{type(error).__name__}: {error}")
             raise
         finished = outcome.status != "interrupted"
         run.update(

@@ -1,0 +1,87 @@
+"""Run folders: refusal of a second run, the log, the lock, reading without the modules."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from percepts.core import tables
+from percepts.core.config import Config
+from percepts.core.errors import RunError
+from percepts.core.runs import Run, find_runs
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settings(Config):
+    lr: float = 0.1
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> Run:
+    return Run.create(tmp_path / "a", Settings(), preset="test")
+
+
+def test_a_new_run_says_where_it_comes_from(run: Run):
+    info = run.info()
+    assert info["status"] == "created"
+    assert info["preset"] == "test"
+    assert {"started", "host", "python", "torch", "percepts", "command", "commit"} <= info.keys()
+    assert run.config() == Settings()
+
+
+def test_a_second_run_in_the_folder_is_refused(run: Run):
+    with pytest.raises(RunError, match=r"already holds a run \(created\).*--resume"):
+        Run.create(run.path, Settings(lr=1.0))
+    assert run.config() == Settings()
+
+
+def test_a_folder_with_other_files_is_refused(tmp_path: Path):
+    (tmp_path / "thesis.tex").write_text("x")
+    with pytest.raises(RunError, match="not an empty folder"):
+        Run.create(tmp_path, Settings())
+
+
+def test_opening_nothing_suggests_a_neighbour(run: Run):
+    with pytest.raises(RunError, match=r"not a run folder.*percepts runs show .*/a"):
+        Run.open(run.path.parent / "b")
+
+
+def test_a_line_cut_short_is_left_out_and_later_steps_are_forgotten(run: Run):
+    for step in (10, 20, 30):
+        run.log({"step": step, "loss": 1.0})
+    with open(run.metrics_file, "a") as file:
+        file.write('{"step": 40, "lo')
+    assert [entry["step"] for entry in run.metrics()] == [10, 20, 30]
+    run.forget_after(20)
+    assert [entry["step"] for entry in run.metrics()] == [10, 20]
+
+
+def test_two_processes_cannot_write_one_run(run: Run):
+    code = f"from percepts.core.runs import Run\nwith Run({str(run.path)!r}).lock(): print('locked')"
+    with run.lock():
+        other = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert "is being written by process" in other.stderr
+    after = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert after.stdout == "locked\n"
+
+
+def test_damaged_json_is_named(run: Run):
+    run.config_file.write_text("{")
+    with pytest.raises(RunError, match=r"cannot read .*config\.json"):
+        run.config()
+
+
+def test_tables(run: Run, tmp_path: Path):
+    run.log({"step": 10, "loss": 0.123456, "images_per_second": 100.0})
+    other = Run.create(tmp_path / "b", Settings(lr=1.0))
+    assert [found.path.name for found in find_runs(tmp_path)] == ["a", "b"]
+    listing = tables.run_list(find_runs(tmp_path))
+    assert "0.1235" in listing
+    assert "created" in listing
+    assert "lr" in tables.run_difference(run, other)
+    assert "preset" in tables.run_details(run)
+    assert tables.run_list([]) == ""

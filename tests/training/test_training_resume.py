@@ -1,0 +1,240 @@
+"""Checkpoints and resume: to the same bits, whatever happens in between."""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from tiny import Bars, beta_vae, cci_vae, tiny_experiment
+
+from percepts.core.errors import CheckpointError, ConfigError, PerceptsError, RunError
+from percepts.core.runs import Run
+from percepts.training import experiment as experiments
+from percepts.training.checkpoint import (
+    checkpoints,
+    latest_intact,
+    load_weights,
+    prune,
+    read_weights,
+    save_checkpoint,
+)
+
+HERE = Path(__file__).parent
+VOLATILE = {"seconds", "images_per_second"}
+
+
+def numbers(run: Run) -> list[dict]:
+    return [{key: value for key, value in entry.items() if key not in VOLATILE} for entry in run.metrics()]
+
+
+def same_end(a: Run, b: Run) -> None:
+    """The same weights, optimiser state and log, to the bit."""
+    ours, theirs = latest_intact(a.checkpoints)[0], latest_intact(b.checkpoints)[0]
+    assert ours.step == theirs.step
+    for name, tensor in ours.weights().items():
+        assert torch.equal(tensor, theirs.weights()[name]), name
+    states = [checkpoint.resume_state()["optimizers"]["model"]["state"] for checkpoint in (ours, theirs)]
+    for index, state in states[0].items():
+        assert all(torch.equal(state[key], states[1][index][key]) for key in state)
+    assert numbers(a) == numbers(b)
+
+
+def whole_run(folder: Path, **settings) -> Run:
+    run, experiment = experiments.start(tiny_experiment(cci_vae(), **settings), folder)
+    experiments.train(run, experiment)
+    return run
+
+
+@pytest.mark.parametrize("settings", [{}, {"ema_decay": 0.9}, {"accumulate": 2}])
+def test_a_run_in_two_parts_equals_an_unbroken_one(tmp_path: Path, settings):
+    unbroken = whole_run(tmp_path / "a", **settings)
+    run, experiment = experiments.start(tiny_experiment(cci_vae(), **settings), tmp_path / "b")
+
+    def hook(model, step):
+        raise OSError("power cut")
+
+    broken = tiny_experiment(cci_vae(), **settings, evaluate_every=17)
+    with pytest.raises(OSError, match="power cut"):
+        experiments.train(run, broken, hook)
+    assert checkpoints(run.checkpoints)[-1].step == 10
+    assert run.metrics()[-1]["step"] == 17
+    experiments.train(run, experiment)
+    same_end(unbroken, run)
+
+
+SCRIPT = """
+import sys, time
+sys.path.insert(0, {here!r})
+from tiny import cci_vae, tiny_experiment
+from percepts.core.runs import Run
+from percepts.training import experiment as experiments
+from percepts.training import checkpoint
+import torch
+torch.set_num_threads(1)
+save = torch.save
+def slow(*a, **k):
+    save(*a, **k)
+    print("writing", flush=True)
+    time.sleep(0.5)
+if {slow}:
+    torch.save = slow
+run, experiment = experiments.start(tiny_experiment(cci_vae()), {out!r})
+experiments.train(run, experiment)
+"""
+
+
+@pytest.mark.parametrize("writes", [1, 2])
+def test_kill_9_in_the_middle_of_a_checkpoint_write(tmp_path: Path, writes: int):
+    unbroken = whole_run(tmp_path / "a")
+    script = SCRIPT.format(here=str(HERE), out=str(tmp_path / "b"), slow=True)
+    child = subprocess.Popen([sys.executable, "-c", script], stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    for _ in range(writes):
+        assert child.stdout.readline() == "writing\n"
+    os.kill(child.pid, signal.SIGKILL)
+    child.wait()
+    run = Run.open(tmp_path / "b")
+    assert len(checkpoints(run.checkpoints)) == writes - 1
+    assert list(run.checkpoints.glob(".step-*.tmp"))
+    experiments.train(run, run.config())
+    same_end(unbroken, run)
+    assert not list(run.checkpoints.glob(".step-*"))
+
+
+def test_a_full_disk_stops_the_run_and_keeps_what_was_there(tmp_path: Path):
+    # A file-size limit makes the system refuse the write in its middle, as a full disk does.
+    code = SCRIPT.format(here=str(HERE), out=str(tmp_path / "run"), slow=False)
+    code = code.replace("experiments.train(run", "LIMIT\nexperiments.train(run")
+    limit = "import resource; resource.setrlimit(resource.RLIMIT_FSIZE, (9000, 9000))"
+    done = subprocess.run([sys.executable, "-c", code.replace("LIMIT", limit)], capture_output=True, text=True)
+    assert "could not write" in done.stderr.splitlines()[-1]
+    assert "untouched" in done.stderr.splitlines()[-1]
+    run = Run.open(tmp_path / "run")
+    assert run.info()["status"] == "failed"
+    assert not list(run.checkpoints.glob("*")) + list(run.checkpoints.glob(".*"))
+    assert resource.getrlimit(resource.RLIMIT_FSIZE)[0] == resource.RLIM_INFINITY
+    experiments.train(run, run.config())
+    assert run.info()["status"] == "finished"
+
+
+@pytest.mark.parametrize("name", ["model.safetensors", "resume.pt", "manifest.json"])
+def test_flipped_bytes_are_found_and_the_checkpoint_before_is_used(tmp_path: Path, name: str, capsys):
+    run = whole_run(tmp_path / "a")
+    newest = checkpoints(run.checkpoints)[-1]
+    data = bytearray((newest.path / name).read_bytes())
+    data[len(data) // 2] ^= 0x55
+    (newest.path / name).write_bytes(bytes(data))
+    with pytest.raises(CheckpointError, match=r"damaged|manifest"):
+        experiments.load(run, newest.step)
+    assert latest_intact(run.checkpoints)[0].step == 20
+    experiments.train(run, run.config())
+    assert "continuing from step-00000020" in capsys.readouterr().out
+    assert run.info()["step"] == 30
+
+
+def test_no_intact_checkpoint_is_one_clear_line(tmp_path: Path):
+    run = whole_run(tmp_path / "a")
+    for checkpoint in checkpoints(run.checkpoints):
+        (checkpoint.path / "model.safetensors").unlink()
+    with pytest.raises(CheckpointError, match=r"no intact checkpoint.*model\.safetensors is missing"):
+        experiments.train(run, run.config())
+
+
+def test_a_checkpoint_of_another_model_is_refused(tmp_path: Path):
+    run = whole_run(tmp_path / "a")
+    weights = checkpoints(run.checkpoints)[-1].weights()
+    other = beta_vae().build()
+    del weights[next(iter(weights))]
+    before = {name: tensor.clone() for name, tensor in other.state_dict().items()}
+    with pytest.raises(CheckpointError, match=r"weights of another model: it has no decoder"):
+        load_weights(other, weights, "x")
+    assert all(torch.equal(tensor, before[name]) for name, tensor in other.state_dict().items())
+
+
+def test_a_checkpoint_holds_no_pickled_objects(tmp_path: Path):
+    run = whole_run(tmp_path / "a")
+    checkpoint = checkpoints(run.checkpoints)[-1]
+    torch.load(checkpoint.path / "resume.pt", weights_only=True)
+    with pytest.raises(CheckpointError, match="never read"):
+        read_weights(checkpoint.path / "resume.pt")
+
+
+def test_two_runs_into_one_folder(tmp_path: Path):
+    run = whole_run(tmp_path / "a")
+    before = numbers(run)
+    with pytest.raises(RunError, match="already holds a run"):
+        experiments.start(tiny_experiment(), run.path)
+    with run.lock(), pytest.raises(RunError, match="is being written by process"):
+        experiments.train(run, run.config())
+    assert numbers(run) == before
+
+
+def test_resuming_may_prolong_but_not_change_the_experiment(tmp_path: Path):
+    run = whole_run(tmp_path / "a", steps=20)
+    experiments.change(run, tiny_experiment(cci_vae(), steps=30))
+    with pytest.raises(ConfigError, match=r"sampling\.batch_size = 8"):
+        changed = tiny_experiment(cci_vae(), steps=30)
+        object.__setattr__(changed.sampling, "batch_size", 8)
+        experiments.change(run, changed)
+    experiments.train(run, run.config())
+    assert run.info()["step"] == 30
+
+
+def test_resuming_a_finished_run_changes_nothing(tmp_path: Path):
+    run = whole_run(tmp_path / "a")
+    before = numbers(run)
+    assert experiments.train(run, run.config()).status == "finished"
+    assert numbers(run) == before
+
+
+def test_prune_keeps_the_newest_the_wanted_and_no_leftovers(tmp_path: Path):
+    for step in (1, 2, 3, 4):
+        save_checkpoint(tmp_path, step, "x", {"w": torch.ones(1)}, {"step": step})
+    (tmp_path / ".step-00000005.abc.tmp").mkdir()
+    prune(tmp_path, 1, {2})
+    assert [checkpoint.step for checkpoint in checkpoints(tmp_path)] == [2, 4]
+    assert len(list(tmp_path.iterdir())) == 2
+
+
+def test_unwritable_is_an_error_of_ours(tmp_path: Path):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(PerceptsError, match="could not write"):
+        save_checkpoint(tmp_path / "file", 1, "x", {"w": torch.ones(1)}, {})
+
+
+def test_two_processes_train_as_one(tmp_path: Path):
+    one = whole_run(tmp_path / "one")
+    script = tmp_path / "script.py"
+    script.write_text(SCRIPT.format(here=str(HERE), out=str(tmp_path / "two"), slow=False))
+    # "multi_gpu" is accelerate's name for "one process a device through torchrun"; the run itself asks for the CPU.
+    launch = [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2", str(script)]
+    done = subprocess.run(launch, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 0, done.stderr[-2000:]
+    two = Run.open(tmp_path / "two")
+    assert two.info()["processes"] == 2
+    for ours, theirs in zip(numbers(one), numbers(two), strict=True):
+        assert theirs["step"] == ours["step"]
+        assert theirs["loss"] == pytest.approx(ours["loss"], rel=1e-4)
+        assert theirs["kl_per_latent"] == pytest.approx(ours["kl_per_latent"], abs=1e-4)
+
+
+def test_the_manifest_lists_every_file(tmp_path: Path):
+    saved = save_checkpoint(tmp_path, 3, "x", {"w": torch.ones(1)}, {}, {"w": torch.zeros(1)})
+    listed = json.loads((saved.path / "manifest.json").read_text())["files"]
+    assert sorted(listed) == ["ema.safetensors", "model.safetensors", "resume.pt"]
+    assert torch.equal(saved.weights(ema=True)["w"], torch.zeros(1))
+
+
+def test_the_dataset_type_is_found_again(tmp_path: Path):
+    run = whole_run(tmp_path / "a")
+    model, dataset, checkpoint = experiments.load(run)
+    assert isinstance(dataset, Bars)
+    assert checkpoint.step == 30
+    assert not model.training
