@@ -36,9 +36,14 @@ def test_a_full_disk_leaves_the_old_file(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_folder_appears_whole_or_not_at_all(tmp_path: Path):
     target = tmp_path / "model"
-    with pytest.raises(ValueError, match="halfway"), files.atomic_folder(target) as folder:
-        (folder / "one").write_text("1")
-        raise ValueError("halfway")
+
+    def stop_halfway() -> None:
+        with files.atomic_folder(target) as folder:
+            (folder / "one").write_text("1")
+            raise ValueError("halfway")
+
+    with pytest.raises(ValueError, match="halfway"):
+        stop_halfway()
     assert not list(tmp_path.iterdir())
     with files.atomic_folder(target) as folder:
         (folder / "one").write_text("1")

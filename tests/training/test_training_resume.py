@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import resource
@@ -16,6 +17,7 @@ from tiny import Bars, beta_vae, cci_vae, tiny_experiment
 
 from percepts.core.errors import CheckpointError, ConfigError, PerceptsError, RunError
 from percepts.core.runs import Run
+from percepts.data.stream import StreamConfig
 from percepts.training import experiment as experiments
 from percepts.training.checkpoint import (
     checkpoints,
@@ -179,10 +181,9 @@ def test_two_runs_into_one_folder(tmp_path: Path):
 def test_resuming_may_prolong_but_not_change_the_experiment(tmp_path: Path):
     run = whole_run(tmp_path / "a", steps=20)
     experiments.change(run, tiny_experiment(cci_vae(), steps=30))
+    other = dataclasses.replace(tiny_experiment(cci_vae(), steps=30), sampling=StreamConfig(batch_size=8))
     with pytest.raises(ConfigError, match=r"sampling\.batch_size = 8"):
-        changed = tiny_experiment(cci_vae(), steps=30)
-        object.__setattr__(changed.sampling, "batch_size", 8)
-        experiments.change(run, changed)
+        experiments.change(run, other)
     experiments.train(run, run.config())
     assert run.info()["step"] == 30
 

@@ -10,11 +10,10 @@ from torch import Tensor, nn
 
 from percepts.core.capabilities import Batch, Losses, Step
 from percepts.core.config import Config as BaseConfig
-from percepts.core.config import Configurable
 from percepts.data.dataset import ImageDataset
 from percepts.data.stream import StreamConfig
 from percepts.factors.beta_vae import BetaVAE
-from percepts.factors.cci_vae import CapacitySchedule, CCIVAE
+from percepts.factors.cci_vae import CCIVAE, CapacitySchedule
 from percepts.nn.mlp import MLPDecoder, MLPEncoder
 from percepts.training.experiment import Data, Experiment
 from percepts.training.optimizers import Optimizer
