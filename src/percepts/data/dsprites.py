@@ -18,7 +18,7 @@ from typing import Any, BinaryIO
 
 import numpy as np
 import torch
-from jaxtyping import Float64
+from jaxtyping import Float, Float64
 from numpy.lib import format as npy
 from numpy.typing import NDArray
 from torch import Tensor
@@ -94,13 +94,18 @@ class DSprites(FactorDataset):
             )
         _, height, width = self.image_shape
         packed = self._rows.take(self.indices_of(factors).cpu(), factors.device)
-        places = torch.arange(7, -1, -1, dtype=torch.uint8, device=factors.device)
-        bits = (packed[:, :, None] >> places) & 1
-        return bits.flatten(1)[:, : height * width].reshape(-1, 1, height, width).to(torch.float32)
+        pixels = _bits_of_bytes(factors.device).index_select(0, packed.flatten().int())
+        return pixels.view(len(factors), -1)[:, : height * width].reshape(-1, 1, height, width)
 
     def factor_values(self, name: str) -> Float64[Tensor, " size"]:
         """The file's own values: shape 1, 2, 3; scale 0.5 to 1; orientation in radians; positions from 0 to 1."""
         return self._values[self.factor_names.index(name)]
+
+
+def _bits_of_bytes(device: torch.device) -> Float[Tensor, "256 8"]:
+    """The bits of every byte, the highest first: faster to look up than to shift out for every pixel."""
+    places = torch.arange(7, -1, -1, device=device)
+    return ((torch.arange(256, device=device)[:, None] >> places) & 1).to(torch.float32)
 
 
 def _unpack(path: Path, target: Path) -> dict[str, Any]:
