@@ -16,8 +16,8 @@ from percepts.data.dataset import FactorDataset
 
 
 class Squares24(FactorDataset):
-    """Axis-aligned white squares, exactly anti-aliased: factors scale, x, y (the last fastest), by default 6 x 12 x 12 =
-    864 images of 24 x 24.
+    """Axis-aligned white squares, exactly anti-aliased: factors scale, x, y (the last fastest), by default
+    6 x 12 x 12 = 864 images of 24 x 24.
 
     A pixel's coverage is the product over the axes of clip(h + 1/2 − |pixel − centre|, 0, 1), h the half-size.
     """

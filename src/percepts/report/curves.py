@@ -68,7 +68,7 @@ def line_chart(
     frame = Frame(
         WIDTH,
         HEIGHT,
-        Axis(*limits([x for line in lines for x in line.x], margin=0.02 if points else 0.0), LEFT, right, x_label),
+        Axis(*_across(lines, x_label, points), LEFT, right, x_label),
         Axis(*limits(shown, include), HEIGHT - BOTTOM, TOP, y_label),
     )
     clip = f"clip-{key}"
@@ -81,6 +81,15 @@ def line_chart(
             body += [_dot(frame, x, y, line.classes) for x, y in zip(line.x, line.y) if math.isfinite(y)]
     body += _end_labels(lines, frame)
     return picture_of(body, WIDTH, HEIGHT, label, _hover(lines, frame, "x"))
+
+
+def smoothed(name: str, x: Sequence[float], y: Sequence[float]) -> list[Line]:
+    """A noisy line as two: as it is, faintly, and its mean over the nearest thirtieth of it, from 60 points on."""
+    if len(y) < 60:
+        return [Line(name, x, y)]
+    reach = max(1, len(y) // 60)
+    means = [_mean(y[max(0, place - reach) : place + reach + 1]) for place in range(len(y))]
+    return [Line(f"{name} (raw)", x, y, "s0 raw"), Line(name, x, means)]
 
 
 def trajectory(
@@ -108,6 +117,14 @@ def trajectory(
         body.append(_dot(frame, end_x, end_y, "s1", radius=5))
     named = [Line("step", line.x, line.y, "s0")]
     return picture_of(body, WIDTH, HEIGHT, label, _hover(named, frame, "xy", [round(mark) for mark in marks]))
+
+
+def _across(lines: Sequence[Line], label: str, points: bool) -> tuple[float, float]:
+    """The range of the horizontal axis; steps are counted from 0."""
+    values = [x for line in lines for x in line.x]
+    if label == "step":
+        return 0.0, max([*values, 1.0])
+    return limits(values, margin=0.02 if points else 0.0)
 
 
 def _thinned(line: Line) -> Line:
@@ -142,8 +159,8 @@ def _band(line: Line, frame: Frame, clip: str) -> Svg:
 
 
 def _dot(frame: Frame, x: float, y: float, classes: str, radius: float = 2.6, opacity: float = 1.0) -> Svg:
-    place = {"cx": float(frame.x.at(x)), "cy": float(frame.y.at(y)), "r": float(radius)}
-    return tag("circle", class_=f"dot {classes}", **place, **({"opacity": f"{opacity:.2f}"} if opacity < 1 else {}))
+    place = {"cx": frame.x.at(x), "cy": frame.y.at(y), "r": radius}
+    return tag("circle", class_=f"dot {classes}", opacity=f"{opacity:.2f}", **place)
 
 
 def _end_labels(lines: Sequence[Line], frame: Frame) -> list[Svg]:

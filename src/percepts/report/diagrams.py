@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 import numpy as np
+
 from percepts.report.svg import Axis, Frame, Svg, picture_of, short, tag, text
 from percepts.report.traversal import Latents
 from percepts.report.tuning import Lattice
@@ -69,9 +70,7 @@ def geometry_plot(lattice: Lattice, names: Sequence[str]) -> Svg:
         body.append(text(left + side / 2, 16 + side + 20, labels[0], "label middle"))
         upright = text(0, 0, labels[1], "label middle")
         body.append(tag("g", upright, transform=f"translate({left - 10} {16 + side / 2}) rotate(-90)"))
-    label = (
-        f"A lattice of {names[0]} and {names[1]}, and its image in latents {lattice.latents[0]}, {lattice.latents[1]}"
-    )
+    label = f"A lattice of {names[0]} and {names[1]}, and its image in latents {labels[0]} and {labels[1]}"
     return picture_of(body, width, height, label, {"class": "diagram"})
 
 

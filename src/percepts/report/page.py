@@ -21,7 +21,7 @@ from percepts.data.dataset import ImageDataset
 from percepts.report.material import Material, as_number, find_setting, gather_material
 from percepts.report.scores import headline_scores
 from percepts.report.sections import SECTIONS
-from percepts.report.svg import Svg, short
+from percepts.report.svg import Svg, nats, short
 
 TEMPLATES = Path(__file__).parent / "templates"
 
@@ -117,7 +117,7 @@ def key_numbers(material: Material) -> list[tuple[str, str, str]]:
     numbers = headline_scores(material.metrics, 3)
     if material.latents is not None:
         used = len(material.latents.used)
-        total = short(sum(material.latents.kl))
+        total = nats(sum(material.latents.kl))
         numbers.append(("Active latents", str(used), f"of {len(material.latents)}, {total} nats in all"))
     reconstruction = material.evaluation.get("reconstruction") or {}
     if reconstruction.get("nmse") is not None:

@@ -24,7 +24,7 @@ class Meaning:
 
     title: str
     sentence: str
-    order: int
+    order: float
     top: float | None = 1.0
 
 
@@ -33,6 +33,8 @@ MEANINGS = {
     "mig": Meaning("Mutual information gap", "How far the best latent for a factor is ahead of the second best.", 1),
     "mig.sup": Meaning("MIG-sup", "How far the best factor for a latent is ahead of the second best.", 2),
     "dci": Meaning("DCI disentanglement", "Whether each latent matters for a single factor.", 3),
+    "dci.completeness": Meaning("DCI completeness", "Whether each factor depends on a single latent.", 4),
+    "dci.informativeness": Meaning("DCI informativeness", "How well the factors can be predicted from the code.", 4.5),
     "sap": Meaning("SAP", "How much better one latent predicts a factor than the runner-up does.", 5),
     "beta_vae": Meaning("β-VAE score", "How often a linear classifier names the factor that two images share.", 6),
     "modularity": Meaning("Modularity", "Whether each latent tells about at most one factor.", 7),
@@ -86,15 +88,28 @@ class Score:
 
 def score_table(metrics: Mapping[str, Any]) -> list[Score]:
     """The rows for `evaluation["metrics"]`, the scores that compare with true factors first."""
-    results = [MetricResult.from_json(data) for data in metrics.values()]
+    results = [part for data in metrics.values() for part in _parts(MetricResult.from_json(data))]
     rows = [(meaning_of(result.name), result) for result in results]
     rows.sort(key=lambda row: (row[0].order, row[1].name))
     return [_row(meaning, result) for meaning, result in rows]
 
 
+def _parts(result: MetricResult) -> list[MetricResult]:
+    """The result, and for DCI its two other halves, which are among its details."""
+    kinds = ("completeness", "informativeness") if result.name.startswith("dci.") else ()
+    numbers = [(kind, result.details.get(kind)) for kind in kinds]
+    others = [
+        MetricResult(name=f"{result.name}.{kind}", value=float(value), parameters=result.parameters)
+        for kind, value in numbers
+        if isinstance(value, int | float)
+    ]
+    return [result, *others]
+
+
 def meaning_of(name: str) -> Meaning:
     """What the metric called `name` says; an unknown one keeps its own name, without a sentence."""
-    found = MEANINGS.get(name) or MEANINGS.get(name.split(".")[0])
+    first, last = name.split(".")[0], name.split(".")[-1]
+    found = MEANINGS.get(name) or MEANINGS.get(f"{first}.{last}") or MEANINGS.get(first)
     return found or Meaning(name, "", 30, None)
 
 

@@ -81,15 +81,15 @@ def picture_of(
     return tag("svg", "".join(body), xmlns="http://www.w3.org/2000/svg", **values)
 
 
-def tag(name: str, body: str = "", **attributes: str | float) -> Svg:
+def tag(name: str, body: str = "", /, **attributes: object) -> Svg:
     """One element around `body`, which is markup already; the attributes are escaped.
 
     A trailing underscore keeps Python's own words apart (`class_`), an underscore inside stands for a hyphen.
     """
-    written = "".join(
-        f' {key.rstrip("_").replace("_", "-")}="{coordinate(value) if isinstance(value, float) else escape(str(value))}"'
-        for key, value in attributes.items()
-    )
+    written = ""
+    for key, value in attributes.items():
+        plain = coordinate(value) if isinstance(value, float) else escape(str(value))
+        written += f' {key.rstrip("_").replace("_", "-")}="{plain}"'
     return Svg(f"<{name}{written}>{body}</{name}>" if body else f"<{name}{written}/>")
 
 
@@ -151,6 +151,17 @@ def short(value: float | None, digits: int = 3) -> str:
             return f"{value / unit:.{digits}g}{suffix}".replace("-", MINUS)
     if size >= 1000:
         return f"{value:.0f}".replace("-", MINUS)
-    if 0 < size < 1e-3:
-        return f"{value:.1e}".replace("e-0", "e-").replace("-", MINUS)
+    if 0 < size < 1e-4:
+        mantissa, power = f"{value:.1e}".split("e")
+        return f"{mantissa}e{int(power)}".replace("-", MINUS)
     return f"{value:.{digits}g}".replace("-", MINUS)
+
+
+def nats(value: float) -> str:
+    """An amount of information: two decimals, so that a column of them lines up."""
+    return f"{value:.2f}" if value >= 0.005 or value == 0 else "<0.01"
+
+
+def share(value: float) -> str:
+    """A number of about 1 or below, such as a variance: two decimals, more only for small ones."""
+    return f"{value:.2f}" if math.isfinite(value) and value >= 0.1 else short(value, 2)

@@ -42,7 +42,7 @@ class Lattice:
     """A lattice of positions and where it comes to lie in the plane of two latents.
 
     Attributes:
-        latents: the two with the largest response, the larger first.
+        latents: the two with the largest response; first the one that answers more to x.
         codes: [X, Y, 2].
         factors: the lattice itself, [X, Y, 2].
     """
@@ -57,7 +57,7 @@ def position_factors(dataset: FactorDataset) -> tuple[int, int] | None:
 
     Names such as x, pos_x, posX, x_position and "position x" are understood.
     """
-    found = {}
+    found: dict[str, int] = {}
     for column, name in enumerate(dataset.factor_names):
         words = re.findall(r"[A-Z]?[a-z]+|[A-Z]+", name)
         plain = [word.lower() for word in words if word.lower() not in ("pos", "position", "object", "sprite")]
@@ -125,6 +125,9 @@ def lattice(model: nn.Module, dataset: FactorDataset, columns: tuple[int, int], 
     if codes.shape[1] < 2:
         return None
     first, second = codes.std(dim=0, correction=0).argsort(descending=True)[:2].tolist()
+    along_x, along_y = (codes.view(len(x), len(y), -1).mean(dim=other).std(dim=0) for other in (1, 0))
+    if along_x[first] * along_y[second] < along_x[second] * along_y[first]:
+        first, second = second, first
     values = [dataset.factor_values(dataset.factor_names[column])[kept] for column, kept in zip(columns, (x, y))]
     corners = torch.stack(torch.meshgrid(*values, indexing="ij"), dim=-1)
     return Lattice((first, second), codes[:, [first, second]].view(len(x), len(y), 2).numpy(), corners.numpy())

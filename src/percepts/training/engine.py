@@ -96,7 +96,7 @@ class Engine:
         status: Literal["finished", "out of time", "interrupted"] = "finished"
         self.model.train()
         with StopSignal() as stop:
-            for batch in self._batches():
+            for batch in self.batches():
                 losses = self.train_step(batch)
                 self.seconds = before + time.monotonic() - started
                 if self.step % self.training.log_every == 0 or self.step == self.training.steps:
@@ -187,7 +187,8 @@ class Engine:
     def _writes(self) -> bool:
         return self.run is not None and self.world.is_main_process
 
-    def _batches(self) -> Iterator[Batch]:
+    def batches(self) -> Iterator[Batch]:
+        """This process's parts of the global batches from the present step on, in the model's memory layout."""
         if self.step >= self.training.steps:
             return
         layout = torch.channels_last if getattr(self.model, "uses_channels_last", False) else None

@@ -31,7 +31,7 @@ from percepts.training.checkpoint import Checkpoint, checkpoints, latest_intact,
 from percepts.training.engine import Engine, Hook, Outcome
 from percepts.training.evaluation import Evaluation, evaluate_model
 from percepts.training.settings import Training
-from percepts.training.setup import native_bf16, processes
+from percepts.training.setup import processes, settled_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -84,10 +84,7 @@ class Experiment(Config):
         model = self.model
         if getattr(model, "image_shape", dataset.image_shape) != dataset.image_shape:
             model = dataclasses.replace(model, image_shape=dataset.image_shape)  # type: ignore[call-arg]
-        training = self.training
-        if training.precision == "auto":
-            native = native_bf16(processes(training.device).device)
-            training = dataclasses.replace(training, precision="bf16" if native else "fp32")
+        training = settled_precision(self.training)
         return dataclasses.replace(self, data=data, model=model, training=training), dataset
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import signal
 import types
 from typing import Any, Literal
@@ -31,6 +32,14 @@ def settle_threads(training: Training) -> None:
     if training.threads is not None:
         torch.set_num_threads(training.threads)
     torch.use_deterministic_algorithms(training.deterministic)
+
+
+def settled_precision(training: Training) -> Training:
+    """`training` with the precision "auto" decided for this machine."""
+    if training.precision != "auto":
+        return training
+    native = native_bf16(processes(training.device).device)
+    return dataclasses.replace(training, precision="bf16" if native else "fp32")
 
 
 def native_bf16(device: torch.device) -> bool:

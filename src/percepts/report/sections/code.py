@@ -14,7 +14,7 @@ from percepts.report.grids import grid
 from percepts.report.images import Picture, picture, to_pixels
 from percepts.report.material import Material
 from percepts.report.sections.section import Chart, Section
-from percepts.report.svg import short
+from percepts.report.svg import nats, share
 from percepts.report.traversal import traverse
 
 FRAMES = 13
@@ -31,7 +31,8 @@ class TraversalRow:
         classes: its colour.
         kl, variance: as text.
         share: its KL as a share of the largest, in percent.
-        mark: where the image's own value lies on the strip, in percent.
+        value: the image's own, within the strip.
+        mark: where that lies on the strip, in percent.
         strip: the stills.
         between: the frames half-way between them; None for an inactive latent.
     """
@@ -41,6 +42,7 @@ class TraversalRow:
     kl: str
     variance: str
     share: float
+    value: float
     mark: float
     strip: Picture
     between: Picture | None
@@ -59,14 +61,16 @@ def traversals(material: Material) -> Section | None:
     for latent, frames in zip(order, images):
         pixels = to_pixels(frames)
         name = f"latent {latent} from −3 to 3"
+        value = min(max(float(material.mean[start, latent]), -3.0), 3.0)
         rows.append(
             TraversalRow(
                 latent,
                 material.classes[latent],
-                short(latents.kl[latent]),
-                short(latents.variance[latent], 2),
+                nats(latents.kl[latent]),
+                share(latents.variance[latent]),
                 100 * latents.kl[latent] / largest,
-                _mark(float(material.mean[start, latent])),
+                value,
+                100 * (0.5 + (value + 3) / 6 * (FRAMES - 1)) / FRAMES,
                 picture(strip_of(pixels[::2]), f"Traversal of {name}: what the model draws at {FRAMES} values"),
                 picture(strip_of(pixels[1::2]), "") if latents.active[latent] else None,
             )
@@ -103,14 +107,14 @@ def usage(material: Material) -> Section | None:
         {
             "name": f"z{latent}",
             "classes": material.classes[latent],
-            "kl": short(latents.kl[latent]),
-            "variance": short(latents.variance[latent], 2),
-            "spread": short(latents.spread[latent], 2),
+            "kl": nats(latents.kl[latent]),
+            "variance": share(latents.variance[latent]),
+            "spread": share(latents.spread[latent]),
             "active": latents.active[latent],
         }
         for latent in latents.order
     ]
-    total = short(sum(latents.kl))
+    total = nats(sum(latents.kl))
     return Section(
         "usage",
         "How much each latent carries",
@@ -119,11 +123,15 @@ def usage(material: Material) -> Section | None:
 
 
 def central_image(material: Material) -> int:
-    """The image of the sample whose code lies nearest to the middle of all codes."""
-    assert material.mean is not None and material.latents is not None
+    """Of the quarter of the sample whose codes lie nearest to their middle, the image with the most contrast."""
+    assert material.mean is not None
+    assert material.latents is not None
     used = material.latents.used or material.latents.order
     codes = material.mean[:, used]
-    return int((codes - codes.median(dim=0).values).square().sum(dim=1).argmin())
+    far = (codes - codes.median(dim=0).values).square().sum(dim=1)
+    near = far.argsort()[: max(1, len(far) // 4)]
+    contrast = material.images[near.to(material.images.device)].flatten(1).std(dim=1, correction=0).cpu()
+    return int(near[contrast.argmax()])
 
 
 def strip_of(frames: UInt8[np.ndarray, "frames height width channels"]) -> UInt8[np.ndarray, "height total 4"]:
@@ -134,12 +142,6 @@ def strip_of(frames: UInt8[np.ndarray, "frames height width channels"]) -> UInt8
 def gap_of(width: int) -> int:
     """The gap between frames of `width` pixels."""
     return max(1, width // 16)
-
-
-def _mark(value: float) -> float:
-    """Where `value` lies on a strip, in percent of its width: values stand at the middles of the frames."""
-    inside = (min(max(value, -3.0), 3.0) + 3) / 6
-    return 100 * (0.5 + inside * (FRAMES - 1)) / FRAMES
 
 
 def _code(material: Material, number: int) -> torch.Tensor:

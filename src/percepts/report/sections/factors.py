@@ -20,7 +20,7 @@ from percepts.report.tuning import TuningCurve, lattice, position_factors, posit
 
 MATRICES = {
     "mutual_information": ("Mutual information", "nats"),
-    "importance": ("Importance", "share"),
+    "importance": ("Importance", "shares"),
 }
 """Matrices among a metric's details that are worth a table: codes are rows, factors are columns."""
 MOST_CURVES = 8
@@ -90,7 +90,7 @@ def geometry(material: Material, dataset: FactorDataset, columns: tuple[int, int
 
 def tuning_charts(material: Material, dataset: FactorDataset, positions: tuple[int, int] | None) -> list[Chart]:
     """A tuning curve for every factor but the positions, which have maps."""
-    charts = []
+    charts: list[Chart] = []
     for column, size in enumerate(dataset.factor_sizes):
         if size > 1 and column not in (positions or ()) and len(charts) < MOST_CURVES:
             curve = tuning_curve(material.model, dataset, column, material.generator(f"tuning {column}"))
@@ -133,11 +133,14 @@ def _table(material: Material, dataset: FactorDataset, metric: str, kind: str, m
     assert material.latents is not None
     title, unit = MATRICES[kind]
     top = float(matrix.max())
-    best = matrix.argmax(axis=0)
+    # A dead latent's tiny movements are binned like any other's and may look informative: it is never the best.
+    used = material.latents.used or material.latents.order
+    best = [used[row] for row in matrix[used].argmax(axis=0)]
     rows = [
         {
             "name": f"z{latent}",
             "classes": material.classes[latent],
+            "active": material.latents.active[latent],
             "cells": [
                 {"text": f"{value:.2f}", "share": round(100 * max(value, 0) / top), "best": best[column] == latent}
                 for column, value in enumerate(matrix[latent])

@@ -16,7 +16,7 @@ from percepts.report.sections.section import Section
 from percepts.report.svg import short
 from percepts.report.tuning import spaced
 
-PAIRS, WORST, SAMPLES, ITEMS = 12, 4, 36, 36
+PAIRS, WORST, SAMPLES, ITEMS = 14, 4, 42, 42
 
 
 def reconstructions(material: Material) -> Section | None:
@@ -65,17 +65,12 @@ def samples(material: Material) -> Section | None:
 def data(material: Material) -> Section | None:
     """What the data look like; where factors are known, also what each does to one image."""
     pixels = to_pixels(material.images[:ITEMS])
-    pictures = [
-        picture(tile, f"Item {number + 1}", _factor_note(material, number)) for number, tile in enumerate(pixels)
-    ]
+    notes = [_factor_note(material, number) for number in range(len(pixels))]
+    pictures = [picture(tile, f"Item {number + 1}", note) for number, (tile, note) in enumerate(zip(pixels, notes))]
     shape = " × ".join(map(str, material.dataset.image_shape))
-    content = {
-        "pictures": pictures,
-        "count": f"{len(material.dataset):,}",
-        "shape": shape,
-        "rows": factor_rows(material),
-    }
-    return Section("data", "The data", content)
+    count = f"{len(material.dataset):,}"
+    rows = factor_rows(material)
+    return Section("data", "The data", {"pictures": pictures, "count": count, "shape": shape, "rows": rows})
 
 
 def factor_rows(material: Material, most: int = 13) -> list[tuple[str, int, Picture]]:

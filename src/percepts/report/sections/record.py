@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from percepts.report.curves import Line, line_chart, trajectory
+from percepts.report.curves import Line, line_chart, smoothed, trajectory
 from percepts.report.material import Material, numeric_names, series
 from percepts.report.scores import score_table
 from percepts.report.sections.section import Chart, Section
@@ -65,10 +65,12 @@ def reproduction(material: Material) -> Section:
     """The command and the circumstances."""
     info = dict(material.info)
     command = str(info.pop("command", "") or "")
-    rows = [(name.replace("_", " "), value) for name, value in info.items() if value not in (None, "")]
-    return Section(
-        "reproduction", "How to reproduce", {"command": command, "rows": rows, "path": str(material.run.path)}
-    )
+    rows = [
+        (name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else value)
+        for name, value in info.items()
+        if value not in (None, "")
+    ]
+    return Section("reproduction", "How to reproduce", {"command": command, "rows": rows})
 
 
 def _kl_per_latent(material: Material) -> Chart | None:
@@ -93,16 +95,14 @@ def _kl_per_latent(material: Material) -> Chart | None:
     chart = line_chart(
         lines, label="KL of every latent over training", y_label="KL (nats)", include=(0.0,), key="kl-latents"
     )
-    return Chart(
-        "KL of every latent", chart, "When each latent begins to carry information, and how much it ends with."
-    )
+    return Chart("KL of every latent", chart, "When each latent begins to carry information, and how much.")
 
 
 def _total_kl(material: Material) -> Chart | None:
     steps, kl = series(material.log, "kl")
     if not steps:
         return None
-    lines = [Line("KL", steps, kl, "s0")]
+    lines = smoothed("KL", steps, kl)
     caption = "The rate: mean KL to the prior, summed over latents."
     capacity_steps, capacity = series(material.log, "capacity")
     if capacity_steps:
@@ -118,13 +118,8 @@ def _terms(material: Material) -> list[Chart]:
     for name, (title, unit) in TERMS.items():
         steps, values = series(material.log, name)
         if steps:
-            svg = line_chart(
-                [Line(name, steps, values, "s0")],
-                label=f"{title} over training",
-                y_label=unit,
-                settled=SETTLED,
-                key=name,
-            )
+            lines = smoothed(title.lower(), steps, values)
+            svg = line_chart(lines, label=f"{title} over training", y_label=unit, settled=SETTLED, key=name)
             charts.append(Chart(title, svg))
     return charts
 
@@ -156,9 +151,9 @@ def _others(material: Material) -> list[Chart]:
         evaluated = name.startswith("evaluation/")
         title = name.removeprefix("evaluation/").replace("_", " ")
         key = "other-" + "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)
-        line = Line(title, steps, values, "s1" if evaluated else "s0")
+        lines = [Line(title, steps, values, "s1")] if evaluated else smoothed(title, steps, values)
         svg = line_chart(
-            [line],
+            lines,
             label=f"{title} over training",
             settled=0.0 if evaluated else SETTLED,
             points=evaluated and len(steps) < 40,
