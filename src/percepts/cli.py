@@ -87,9 +87,13 @@ def train(words: list[str]) -> int:
     else:
         chosen = experiments.find_preset(options.preset)
         default, about = chosen.make(), chosen.make.__doc__
-    parse = tyro.conf.configure(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff)(experiments.Experiment)
     experiment = tyro.cli(
-        parse, default=default, args=rest, prog=f"percepts train {options.preset or '--resume RUN'}", description=about
+        experiments.Experiment,
+        default=default,
+        args=rest,
+        prog=f"percepts train {options.preset or '--resume RUN'}",
+        description=about,
+        config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
     )
     if options.print_config:
         import json

@@ -61,6 +61,8 @@ class Configurable:
         nested = cls.__dict__.get("Config")
         if nested is not None and issubclass(nested, Config):
             nested.owner = cls
+            # Every nested class is called Config; the command line and error messages need to tell them apart.
+            nested.__name__ = cls.__name__
 
 
 def type_name(cls: type[Config]) -> str:

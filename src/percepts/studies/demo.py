@@ -1,0 +1,81 @@
+"""The demo: the factors of a small generated world, learned without labels and checked against the truth.
+
+The world (`Pebbles`) is one disc on black with a position, a size and a hue. CCI-VAE gives each its own latent: the
+capacity rises slowly, so the network spends its first nats on what changes most pixels and adds one factor after the
+other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+
+from percepts.data.sprites import Pebbles
+from percepts.data.stream import StreamConfig
+from percepts.factors.cci_vae import CCIVAE, CapacitySchedule
+from percepts.nn.mlp import MLPDecoder, MLPEncoder
+from percepts.studies.study import Claim, Scale, Study, median_of
+from percepts.training.experiment import Data, Experiment, preset
+from percepts.training.optimizers import Optimizer, Schedule
+from percepts.training.settings import Training
+
+
+@preset
+def demo() -> Experiment:
+    """Four factors of a generated 32x32 world, without labels: a minute or two on 2 cores.
+
+    CCI-VAE, γ = 30, C 0.5 → 8 nats, 6 latents. Expected over 5 seeds: median FactorVAE score at least 0.8 and MIG at
+    least 0.2 (RESULTS.md has the measured ones); four latents carry hue, scale, x and y, the others nothing.
+    """
+    return Experiment(
+        model=CCIVAE.Config(
+            latent_size=6,
+            encoder=MLPEncoder.Config(hidden=(256, 256)),
+            decoder=MLPDecoder.Config(hidden=(256, 256)),
+            gamma=30.0,
+            capacity=CapacitySchedule(start=0.5, stop=8.0, end=3200),
+        ),
+        data=Data(dataset=Pebbles.Config(), preload=True),
+        sampling=StreamConfig(batch_size=64),
+        training=Training(
+            steps=4000,
+            optimizer=Optimizer(lr=1e-3, schedule=Schedule(shape="cosine", final=0.05)),
+            checkpoint_every=500,
+        ),
+    )
+
+
+def tiny() -> Experiment:
+    """The demo in seconds: it checks that everything runs, not that anything is learned."""
+    experiment = demo()
+    return dataclasses.replace(
+        experiment,
+        training=dataclasses.replace(experiment.training, steps=30, log_every=10),
+        evaluation=dataclasses.replace(experiment.evaluation, images=1000, bootstrap=20),
+    )
+
+
+Study(
+    name="demo",
+    title="Demo: four factors of a generated world",
+    presets={
+        "tiny": Scale(experiment=tiny, seeds=(0, 1), claims=()),
+        "cpu": Scale(
+            experiment=demo,
+            seeds=(0, 1, 2, 3, 4),
+            claims=(
+                Claim(
+                    statement="median FactorVAE score over 5 seeds",
+                    measure=median_of("factor_vae.dlib"),
+                    threshold=0.80,
+                    paper="not a paper's experiment",
+                ),
+                Claim(
+                    statement="median MIG over 5 seeds",
+                    measure=median_of("mig.dlib"),
+                    threshold=0.20,
+                    paper="not a paper's experiment",
+                ),
+            ),
+        ),
+    },
+)
