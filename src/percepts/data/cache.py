@@ -110,7 +110,17 @@ class PreloadedFactors(Preloaded, FactorDataset):
 
     def render(self, factors: Tensor) -> Tensor:
         """The images [B,C,H,W] of factor values [B,F], on their device."""
+        if len(self) < math.prod(self.factor_sizes):  # points that the dataset leaves out can still be drawn
+            return self.dataset.render(factors)
         return self._held_on(factors.device)["image"].index_select(0, self.indices_of(factors))
+
+    def factors_of(self, indices: Tensor) -> Tensor:
+        """The factor values [B,F] of the items at `indices` [B], as the wrapped dataset has it."""
+        return self.dataset.factors_of(indices)
+
+    def indices_of(self, factors: Tensor) -> Tensor:
+        """The items [B] of factor values [B,F], as the wrapped dataset has it."""
+        return self.dataset.indices_of(factors)
 
     def factor_values(self, name: str) -> Float64[Tensor, " size"]:
         """What the values of factor `name` mean, as the wrapped dataset has it."""
