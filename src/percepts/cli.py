@@ -68,6 +68,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def train(words: list[str]) -> int:
     """Train a preset, or resume a run; then measure it and write its report."""
+    options, rest = _train_options(words)
+    if options.resume is None and options.preset is None:
+        raise _usage("percepts train needs a preset or --resume RUN", "percepts train demo, or percepts presets")
+
+    import inspect
+
     import tyro
 
     from percepts.core.runs import Run
@@ -75,9 +81,6 @@ def train(words: list[str]) -> int:
     from percepts.training import experiment as experiments
 
     load_studies()
-    options, rest = _train_options(words)
-    if options.resume is None and options.preset is None:
-        raise _usage("percepts train needs a preset or --resume RUN", "percepts train demo, or percepts presets")
     if options.resume is not None:
         from percepts.training.catalogue import load_rooms
 
@@ -86,7 +89,7 @@ def train(words: list[str]) -> int:
         default, about = run.config(), f"Resume {options.resume}."
     else:
         chosen = experiments.find_preset(options.preset)
-        default, about = chosen.make(), chosen.make.__doc__
+        default, about = chosen.make(), inspect.getdoc(chosen.make)
     experiment = tyro.cli(
         experiments.Experiment,
         default=default,
@@ -136,141 +139,112 @@ def _train_and_report(run: Run, experiment: Any) -> int:
 
 
 def evaluate(words: list[str]) -> int:
-    """Measure a run's newest checkpoint and write evaluation.json."""
-    import dataclasses
+    """Measure a run: metrics, latents, reconstruction. Writes RUN/evaluation.json and prints a table."""
+    parser = _parser(evaluate, "percepts evaluate runs/demo --exact --bootstrap 500")
+    parser.add_argument("run", help="the run folder")
+    parser.add_argument("--step", type=int, help="of the checkpoint; the newest intact one by default")
+    parser.add_argument("--images", type=int, help="how many to encode")
+    parser.add_argument("--exact", action="store_true", default=None, help="published sizes and predictors (minutes)")
+    parser.add_argument("--bootstrap", type=int, help="resamples for the confidence intervals")
+    options = parser.parse_args(words)
 
-    import tyro
+    import dataclasses
 
     from percepts.core import tables
     from percepts.core.runs import Run
     from percepts.training.catalogue import load_rooms
-    from percepts.training.evaluation import Evaluation
     from percepts.training.experiment import measure
 
-    def command(
-        run: tyro.conf.Positional[str],
-        step: int | None = None,
-        images: int | None = None,
-        exact: bool | None = None,
-        bootstrap: int | None = None,
-    ) -> tuple[Run, int | None, Evaluation]:
-        """Measure a run: metrics, latents, reconstruction. Writes RUN/evaluation.json and prints a table.
-
-        Args:
-            run: the run folder.
-            step: of the checkpoint; the newest intact one by default.
-            images: how many to encode.
-            exact: the metrics at their published sizes and predictors (minutes).
-            bootstrap: resamples for the confidence intervals.
-        """
-        load_rooms()
-        opened = Run.open(run)
-        changes = {"images": images, "exact": exact, "bootstrap": bootstrap}
-        settings = dataclasses.replace(
-            opened.config().evaluation, **{name: value for name, value in changes.items() if value is not None}
-        )
-        return opened, step, settings
-
-    run, step, settings = tyro.cli(command, args=words, prog="percepts evaluate")
-    print(tables.evaluation(measure(run, settings, step)))
+    load_rooms()
+    run = Run.open(options.run)
+    given = {"images": options.images, "exact": options.exact, "bootstrap": options.bootstrap}
+    changes = {name: value for name, value in given.items() if value is not None}
+    print(tables.evaluation(measure(run, dataclasses.replace(run.config().evaluation, **changes), options.step)))
     return 0
 
 
 def report(words: list[str]) -> int:
-    """Write a run's report.html."""
-    import tyro
+    """Write RUN/report.html: one self-contained page."""
+    parser = _parser(report, "percepts report runs/demo --figures")
+    parser.add_argument("run", help="the run folder")
+    parser.add_argument("--step", type=int, help="of the checkpoint; the newest intact one by default")
+    parser.add_argument("--figures", action="store_true", help="also write the figures as PNG files into RUN/figures")
+    options = parser.parse_args(words)
 
     from percepts.core.runs import Run
-    from percepts.report.run import report_run
+    from percepts.report.run import figures_run, report_run
 
-    def command(run: tyro.conf.Positional[str], step: int | None = None, figures: bool = False) -> int:
-        """Write RUN/report.html: one self-contained page.
-
-        Args:
-            run: the run folder.
-            step: of the checkpoint; the newest intact one by default.
-            figures: also write the figures as PNG files into RUN/figures.
-        """
-        opened = Run.open(run)
-        print(f"report: {report_run(opened, step)}")
-        if figures:
-            from percepts.report import save_figures
-            from percepts.training.experiment import load
-
-            model, dataset, _ = load(opened, step)
-            for path in save_figures(opened, model, dataset):
-                print(path)
-        return 0
-
-    return tyro.cli(command, args=words, prog="percepts report")
+    run = Run.open(options.run)
+    print(f"report: {report_run(run, options.step)}")
+    for path in figures_run(run, options.step) if options.figures else ():
+        print(path)
+    return 0
 
 
 def runs(words: list[str]) -> int:
-    """List, show and compare runs."""
-    import tyro
+    """List runs, show one, or show where two differ."""
+    parser = _parser(runs, "percepts runs list runs", "percepts runs diff runs/a runs/b")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="list | show | diff")
+    commands.add_parser("list", help="status, step, loss and time").add_argument("folder", nargs="?", default="runs")
+    commands.add_parser("show", help="settings, last numbers, checkpoints, scores").add_argument("run")
+    diff = commands.add_parser("diff", help="settings first, then results")
+    diff.add_argument("a")
+    diff.add_argument("b")
+    options = parser.parse_args(words)
 
     from percepts.core import tables
     from percepts.core.runs import Run, find_runs
 
-    def list_runs(folder: tyro.conf.Positional[str] = "runs") -> None:
-        """List the runs in FOLDER with status, step, loss and time."""
-        print(tables.run_list(find_runs(folder)) or f"no runs in '{folder}'")
-
-    def show(run: tyro.conf.Positional[str]) -> None:
-        """Show one run: status, settings, last numbers, checkpoints, scores."""
-        print(tables.run_details(Run.open(run)))
-
-    def diff(a: tyro.conf.Positional[str], b: tyro.conf.Positional[str]) -> None:
-        """Show where two runs differ: settings first, then results."""
-        print(tables.run_difference(Run.open(a), Run.open(b)))
-
-    commands: dict[str, Callable[..., Any]] = {"list": list_runs, "show": show, "diff": diff}
-    tyro.extras.subcommand_cli_from_dict(commands, args=words or ["--help"], prog="percepts runs")
+    if options.command == "list":
+        print(tables.run_list(find_runs(options.folder)) or f"no runs in '{options.folder}'")
+    elif options.command == "show":
+        print(tables.run_details(Run.open(options.run)))
+    else:
+        print(tables.run_difference(Run.open(options.a), Run.open(options.b)))
     return 0
 
 
 def presets(words: list[str]) -> int:
-    """List the presets, or show one with everything that its docstring says."""
-    import inspect
+    """List the presets, or show what one promises and all its settings."""
+    parser = _parser(presets, "percepts presets", "percepts presets demo")
+    parser.add_argument("preset", nargs="?", help="show this one in full")
+    options = parser.parse_args(words)
 
     from percepts.studies import load_studies
     from percepts.training.experiment import PRESETS, find_preset
 
     load_studies()
-    if words and words[0] in ("-h", "--help"):
-        print("usage: percepts presets [PRESET]\n\nList the presets, or show one in full.")
-    elif words:
-        print(inspect.getdoc(find_preset(words[0]).make))
-    else:
-        width = max(map(len, PRESETS))
-        print("\n".join(f"{name:{width}}  {PRESETS[name].summary}" for name in sorted(PRESETS)))
+    if options.preset is not None:
+        import inspect
+
+        from percepts.core.config import flatten
+
+        chosen = find_preset(options.preset)
+        print(inspect.getdoc(chosen.make), end="\n\n")
+        print("\n".join(f"  {name:42} {value}" for name, value in flatten(chosen.make()) if not name.endswith("type")))
+        return 0
+    width = max(map(len, PRESETS))
+    print("\n".join(f"{name:{width}}  {PRESETS[name].summary}" for name in sorted(PRESETS)))
     return 0
 
 
 def reproduce(words: list[str]) -> int:
-    """Run a study and rewrite RESULTS.md."""
-    import tyro
+    """Run a study: train every seed (finished ones are skipped), check the claims, write RESULTS.md."""
+    parser = _parser(reproduce, "percepts reproduce demo", "percepts reproduce list")
+    parser.add_argument("study", help="its name, or 'list'")
+    parser.add_argument("--preset", default="cpu", help="tiny (seconds), cpu (minutes), gpu or paper")
+    parser.add_argument("--out", type=Path, default=Path("runs/studies"), help="where the runs go")
+    options = parser.parse_args(words)
 
     from percepts.studies import reproduce as run_study
 
-    def command(study: tyro.conf.Positional[str], preset: str = "cpu", out: str = "runs/studies") -> int:
-        """Run a study at a preset: train every seed (finished ones are skipped), check the claims, write RESULTS.md.
-
-        Args:
-            study: its name; 'list' shows them.
-            preset: tiny (seconds), cpu (minutes), gpu or paper.
-            out: where the runs go.
-        """
-        return run_study(study, preset, Path(out))
-
-    return tyro.cli(command, args=words, prog="percepts reproduce")
+    return run_study(options.study, options.preset, options.out)
 
 
 def doctor(words: list[str]) -> int:
-    """Print versions, devices, threads and optional features."""
-    if words:
-        print("usage: percepts doctor\n\nVersions, devices, threads and optional features of this installation.")
-        return 0 if words[0] in ("-h", "--help") else 2
+    """Show versions, devices, threads and optional features of this installation."""
+    _parser(doctor, "percepts doctor").parse_args(words)
+
     from percepts.training.doctor import describe
 
     print(describe())
@@ -309,30 +283,38 @@ def _hook(experiment: Any) -> Any:
 
 def _train_options(words: list[str]) -> tuple[Any, list[str]]:
     """Split what `train` itself understands from the settings of the experiment."""
-    import argparse
-
-    parser = argparse.ArgumentParser(prog="percepts train", add_help=False, allow_abbrev=False)
-    parser.add_argument("--resume", metavar="RUN")
-    parser.add_argument("--out", metavar="FOLDER")
-    parser.add_argument("--print-config", action="store_true")
     preset, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else (None, words)
-    if preset is None and any(word in ("-h", "--help") for word in words) and "--resume" not in words:
-        print(
-            "usage: percepts train PRESET [--out FOLDER] [--print-config] [settings]\n"
-            "       percepts train --resume RUN [settings]\n\n"
-            "  --out FOLDER     where the run goes; by default runs/PRESET-TIME\n"
-            "  --print-config   show the complete configuration as JSON and train nothing\n"
-            "  --resume RUN     continue a run; steps, limits, logging and evaluation may change\n\n"
-            "examples\n"
-            "  percepts train demo --data.folder my_images/\n"
-            "  percepts train demo --steps 2000 --lr 1e-3 --model.beta 8\n"
-            "  percepts train --resume runs/demo --steps 20000\n\n"
-            "percepts presets lists the presets; percepts train PRESET --help lists every setting."
-        )
-        raise SystemExit(0)
+    asked = preset is None and "--resume" not in words
+    examples = (
+        "percepts train demo --data.folder my_images/",
+        "percepts train demo --steps 2000 --lr 1e-3 --model.gamma 10",
+        "percepts train --resume runs/demo --steps 20000",
+    )
+    parser = _parser(train, *examples, add_help=asked)
+    parser.usage = (
+        "percepts train PRESET [--out FOLDER] [--print-config] [settings]\n"
+        "       percepts train --resume RUN [settings]\n"
+        "       percepts presets lists the presets; percepts train PRESET --help lists every setting"
+    )
+    parser.add_argument("--resume", metavar="RUN", help="continue a run; steps, limits and logging may change")
+    parser.add_argument("--out", metavar="FOLDER", help="where the run goes; by default runs/PRESET-TIME")
+    parser.add_argument("--print-config", action="store_true", help="show the whole configuration and train nothing")
     options, settings = parser.parse_known_args(rest)
     options.preset = preset
     return options, settings
+
+
+def _parser(command: Callable[..., Any], *examples: str, add_help: bool = True) -> Any:
+    import argparse
+
+    return argparse.ArgumentParser(
+        prog=f"percepts {command.__name__}",
+        description=command.__doc__,
+        epilog="examples\n" + "\n".join(f"  {example}" for example in examples),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        add_help=add_help,
+        allow_abbrev=False,
+    )
 
 
 def _fresh_folder(name: str) -> str:

@@ -23,7 +23,8 @@ class PerceptsError(Exception):
         if expected is not None:
             parts.append(f"expected {expected}")
         message = "; ".join(parts)
-        super().__init__(message if fix is None else f"{message}. Try: {fix}")
+        stop = "" if message.endswith(("?", ".")) else "."
+        super().__init__(message if fix is None else f"{message}{stop} Try: {fix}")
 
 
 class ConfigError(PerceptsError):

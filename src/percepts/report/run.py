@@ -1,12 +1,13 @@
-"""The report of a run folder: its checkpoint, its log and its evaluation become report.html."""
+"""The report of a run folder: its checkpoint, its log and its evaluation become report.html and figures."""
 
 from __future__ import annotations
 
 import json
 from pathlib import Path
+from typing import Any
 
 from percepts.core.runs import Run
-from percepts.report import write_report
+from percepts.report import save_figures, write_report
 from percepts.training.experiment import load
 
 
@@ -20,6 +21,15 @@ def report_run(run: Run, step: int | None = None) -> Path:
         CheckpointError: the run has no such checkpoint, or a damaged one.
     """
     model, dataset, _ = load(run, step)
+    return write_report(run, model, dataset, _evaluation(run), seed=run.config().seed)
+
+
+def figures_run(run: Run, step: int | None = None) -> list[Path]:
+    """Write the run's figures as PNG files into its folder `figures`; as `report_run` otherwise."""
+    model, dataset, _ = load(run, step)
+    return save_figures(run, model, dataset, _evaluation(run), seed=run.config().seed)
+
+
+def _evaluation(run: Run) -> dict[str, Any] | None:
     file = run.path / "evaluation.json"
-    evaluation = json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
-    return write_report(run, model, dataset, evaluation, seed=run.config().seed)
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
