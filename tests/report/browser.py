@@ -68,7 +68,8 @@ class Browser:
 def browser() -> Iterator[Browser]:
     """A fresh browser with a profile of its own."""
     chromium, driver = found()
-    assert chromium and driver, "ask found() first"
+    assert chromium
+    assert driver
     with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile:
         process = subprocess.Popen([driver, "--port=0"], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         try:

@@ -17,8 +17,10 @@ from torch import nn
 from percepts.core.errors import PerceptsError, RunError
 from percepts.core.runs import Run
 from percepts.data.dataset import FactorDataset
+from percepts.nn.distributions import DiagonalGaussian
 from percepts.report import save_figures, write_report
 from percepts.report.material import gather_material
+from percepts.report.sections.code import MOST_LATENTS, MOST_MOVING
 
 HOSTILE = "</style></script><script>alert('x')</script><img src=http://evil.example/a.png onerror=alert(1)>{{ 7*7 }}"
 
@@ -217,3 +219,20 @@ def test_stills_are_saved_as_png_files(tmp_path: Path) -> None:
             assert min(image.size) >= 64
     only = save_figures(make_run(tmp_path / "plain"), OnlyLosses(), Dots.Config().build(), None)
     assert [path.name for path in only] == ["data.png"]
+
+
+def test_many_latents_move_in_coarser_steps_and_smaller_pictures(tmp_path: Path) -> None:
+    class Many(CentreOfMass):
+        def encode(self, image: torch.Tensor) -> DiagonalGaussian:
+            posterior = super().encode(image)
+            spread = torch.full((len(image), MOST_LATENTS + 5), -1.0)
+            return DiagonalGaussian(
+                torch.cat([posterior.mean, spread], 1), torch.cat([posterior.log_variance, spread], 1)
+            )
+
+    page = write(make_run(tmp_path / "many"), Many())
+    outline = Outline(page)
+    assert len([image for image in outline.images if image.get("class") == "between"]) == MOST_MOVING
+    strips = [image for image in outline.images if str(image.get("alt")).startswith("Traversal of latent")]
+    assert len(strips) == MOST_LATENTS
+    assert f"{3 + MOST_LATENTS + 5 - MOST_LATENTS} further latents" in page

@@ -17,7 +17,7 @@ LARGEST_SIDE = 96
 """Pictures in a report are shrunk to this many pixels a side: it shows what a model does, and is no archive."""
 
 LOSSLESS_BYTES = 24_000
-"""A picture that needs more bytes than this without loss is stored with a small one."""
+"""A picture that needs more bytes than this without loss, or than half a byte a pixel, is stored with a small one."""
 
 DIVERGING = np.array(
     [[18, 52, 110], [44, 108, 178], [133, 183, 222], [247, 246, 243], [246, 178, 116], [212, 96, 28], [122, 43, 8]],
@@ -49,9 +49,10 @@ class Picture:
 def picture(pixels: UInt8[np.ndarray, "height width channels"], alt: str, title: str = "") -> Picture:
     """`pixels` (1, 3 or 4 channels) as an inline WebP, without loss where that is small."""
     image = as_image(pixels)
-    data = _webp(image, lossless=True)
-    if len(data) > LOSSLESS_BYTES:
-        data = _webp(image, lossless=False)
+    limit = min(LOSSLESS_BYTES, max(2_000, image.width * image.height // 2))
+    data = _webp(image, lossless=True, effort=0)
+    if len(data) > 2 * limit or len(data := _webp(image, lossless=True, effort=2)) > limit:
+        data = _webp(image, lossless=False, effort=2)
     source = "data:image/webp;base64," + base64.b64encode(data).decode()
     return Picture(source, image.width, image.height, alt, title)
 
@@ -61,8 +62,10 @@ def as_image(pixels: UInt8[np.ndarray, "height width channels"]) -> Image.Image:
     return Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
 
 
-def to_pixels(images: Float[Tensor, "batch channels height width"]) -> UInt8[np.ndarray, "batch height width kept"]:
-    """Images in [0, 1] as grey or RGB bytes, at most `LARGEST_SIDE` a side.
+def to_pixels(
+    images: Float[Tensor, "batch channels height width"], largest: int = LARGEST_SIDE
+) -> UInt8[np.ndarray, "batch height width kept"]:
+    """Images in [0, 1] as grey or RGB bytes, at most `largest` pixels a side.
 
     Of more than three channels the first three are shown, of two the mean; NaN shows as 0.
     """
@@ -72,8 +75,8 @@ def to_pixels(images: Float[Tensor, "batch channels height width"]) -> UInt8[np.
         images = images.mean(dim=1, keepdim=True)
     elif channels > 3:
         images = images[:, :3]
-    if side > LARGEST_SIDE:
-        height, width = (max(1, round(size * LARGEST_SIDE / side)) for size in images.shape[-2:])
+    if side > largest:
+        height, width = (max(1, round(size * largest / side)) for size in images.shape[-2:])
         images = F.interpolate(images, size=(height, width), mode="area")
     return (images.clamp(0, 1) * 255).round().to(torch.uint8).permute(0, 2, 3, 1).numpy()
 
@@ -99,7 +102,7 @@ def sequential(values: np.ndarray, limit: float) -> UInt8[np.ndarray, "*shape 3"
     return colour(np.asarray(values, np.float64) / limit, SEQUENTIAL)
 
 
-def _webp(image: Image.Image, lossless: bool) -> bytes:
+def _webp(image: Image.Image, lossless: bool, effort: int) -> bytes:
     file = io.BytesIO()
-    image.save(file, "WEBP", lossless=lossless, quality=70 if lossless else 85, method=4)
+    image.save(file, "WEBP", lossless=lossless, quality=50 if lossless else 85, method=effort)
     return file.getvalue()

@@ -11,7 +11,7 @@ from jaxtyping import UInt8
 from percepts.core.capabilities import Decodes
 from percepts.report.diagrams import usage_bars
 from percepts.report.grids import grid
-from percepts.report.images import Picture, picture, to_pixels
+from percepts.report.images import LARGEST_SIDE, Picture, picture, to_pixels
 from percepts.report.material import Material
 from percepts.report.sections.section import Chart, Section
 from percepts.report.svg import nats, share
@@ -20,6 +20,10 @@ from percepts.report.traversal import traverse
 FRAMES = 13
 """Stills of a traversal, from −3 to 3; the animation shows as many again, less one, in between."""
 MOST_LATENTS = 64
+MOST_MOVING = 16
+"""Latents with frames in between; the others move in the steps of their stills."""
+MOST_PIXELS = 2_500_000
+"""Of all traversals together: with many latents their pictures are smaller, so that the page stays small."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,7 @@ class TraversalRow:
         value: the image's own, within the strip.
         mark: where that lies on the strip, in percent.
         strip: the stills.
-        between: the frames half-way between them; None for an inactive latent.
+        between: the frames half-way between them; None for a latent that carries little.
     """
 
     latent: int
@@ -54,39 +58,26 @@ def traversals(material: Material) -> Section | None:
         return None
     latents, start = material.latents, central_image(material)
     order = latents.order[:MOST_LATENTS]
-    values = torch.linspace(-3, 3, 2 * FRAMES - 1)
-    images = traverse(material.model, material.images[start], values, order)
-    largest = max(*latents.kl, 1e-9)
-    rows = []
-    for latent, frames in zip(order, images):
-        pixels = to_pixels(frames)
-        name = f"latent {latent} from −3 to 3"
-        value = min(max(float(material.mean[start, latent]), -3.0), 3.0)
-        rows.append(
-            TraversalRow(
-                latent,
-                material.classes[latent],
-                nats(latents.kl[latent]),
-                share(latents.variance[latent]),
-                100 * latents.kl[latent] / largest,
-                value,
-                100 * (0.5 + (value + 3) / 6 * (FRAMES - 1)) / FRAMES,
-                picture(strip_of(pixels[::2]), f"Traversal of {name}: what the model draws at {FRAMES} values"),
-                picture(strip_of(pixels[1::2]), "") if latents.active[latent] else None,
-            )
-        )
-    shown = to_pixels(torch.stack([material.images[start], material.model.decode(_code(material, start))[0]]))
+    images = traverse(material.model, material.images[start], torch.linspace(-3, 3, 2 * FRAMES - 1), order)
+    shown = len(order) * FRAMES + min(len(order), MOST_MOVING) * (FRAMES - 1)
+    side = min(LARGEST_SIDE, int((MOST_PIXELS / shown) ** 0.5))
+    rows = [
+        _row(material, latent, to_pixels(frames, side), float(material.mean[start, latent]), place < MOST_MOVING)
+        for place, (latent, frames) in enumerate(zip(order, images))
+    ]
+    decoded = material.model.decode(material.mean[start : start + 1].to(material.images.device))[0]
+    before, after = to_pixels(torch.stack([material.images[start], decoded]), side)
     return Section(
         "traversals",
         "What each latent does",
         {
-            "active": [row for row, latent in zip(rows, order) if latents.active[latent]],
-            "inactive": [row for row, latent in zip(rows, order) if not latents.active[latent]],
+            "active": [row for row in rows if latents.active[row.latent]],
+            "inactive": [row for row in rows if not latents.active[row.latent]],
             "hidden": len(latents) - len(order),
             "frames": FRAMES,
-            "start": [picture(shown[0], "The image that all traversals start from"), picture(shown[1], "As decoded")],
-            "height": shown.shape[1],
-            "width": shown.shape[2],
+            "start": [picture(before, "The image that all traversals start from"), picture(after, "As decoded")],
+            "height": before.shape[0],
+            "width": before.shape[1],
         },
     )
 
@@ -144,6 +135,26 @@ def gap_of(width: int) -> int:
     return max(1, width // 16)
 
 
-def _code(material: Material, number: int) -> torch.Tensor:
-    assert material.mean is not None
-    return material.mean[number : number + 1].to(material.images.device)
+def _row(
+    material: Material,
+    latent: int,
+    pixels: UInt8[np.ndarray, "frames height width channels"],
+    value: float,
+    moving: bool,
+) -> TraversalRow:
+    """The row of a latent whose value in the image is `value`."""
+    latents = material.latents
+    assert latents is not None
+    value = min(max(value, -3.0), 3.0)
+    words = f"Traversal of latent {latent} from −3 to 3: what the model draws at {FRAMES} values"
+    return TraversalRow(
+        latent,
+        material.classes[latent],
+        nats(latents.kl[latent]),
+        share(latents.variance[latent]),
+        100 * latents.kl[latent] / max(*latents.kl, 1e-9),
+        value,
+        100 * (0.5 + (value + 3) / 6 * (FRAMES - 1)) / FRAMES,
+        picture(strip_of(pixels[::2]), words),
+        picture(strip_of(pixels[1::2]), "") if moving and latents.active[latent] else None,
+    )

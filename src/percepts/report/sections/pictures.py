@@ -25,16 +25,16 @@ def reconstructions(material: Material) -> Section | None:
         return None
     images = material.images
     drawn = torch.cat([material.model.reconstruct(part) for part in images.split(64)]).clamp(0, 1)
-    errors = (drawn - images).square().flatten(1).mean(dim=1).cpu()
-    worst = errors.nan_to_num(torch.inf).argsort(descending=True)[: min(WORST, len(images) // 8)].tolist()
+    squared = (drawn - images).square().flatten(1).mean(dim=1).cpu()
+    worst = squared.nan_to_num(torch.inf).argsort(descending=True)[: min(WORST, len(images) // 8)].tolist()
     chosen = list(range(min(PAIRS, len(images))))
-    limit = float((drawn - images).abs().amax().nan_to_num(1.0).clamp(min=1e-3))
+    difference = (drawn - images).abs().mean(dim=1, keepdim=True).nan_to_num(1.0)
+    limit = float(difference[chosen + worst].amax().clamp(min=1e-3))
 
     def pair(number: int) -> dict[str, Any]:
         both = to_pixels(torch.stack([images[number], drawn[number]]))
-        error = (drawn[number] - images[number]).abs().mean(dim=0, keepdim=True)
-        shade = to_pixels((error / limit)[None])[0, ..., 0] / 255
-        note = f"mean squared error {short(float(errors[number]))}"
+        shade = to_pixels(difference[number : number + 1] / limit)[0, ..., 0] / 255
+        note = f"mean squared error {short(float(squared[number]))}"
         return {
             "pair": picture(grid(both, 1, gap_of(both.shape[2])), f"An image above its reconstruction, {note}", note),
             "error": picture(sequential(shade, 1.0), f"Where they differ, {note}", note),
@@ -48,7 +48,7 @@ def reconstructions(material: Material) -> Section | None:
             "worst": [pair(number) for number in worst],
             "count": len(images),
             "limit": short(limit, 2),
-            "error": short(float(errors.mean())),
+            "error": short(float(squared.mean())),
         },
     )
 

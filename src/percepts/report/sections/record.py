@@ -19,6 +19,7 @@ TERMS = {
 }
 DRAWN_ELSEWHERE = {"step", "seconds", "images_per_second", "kl", "capacity", "kl_minus_capacity", "active_units", "lr"}
 MOST_OTHERS = 6
+MOST_LABELS = 12
 
 
 def scores(material: Material) -> Section | None:
@@ -88,7 +89,7 @@ def _kl_per_latent(material: Material) -> Chart | None:
             steps,
             [float("nan") if values[latent] is None else float(values[latent]) for _, values in found],
             classes[latent],
-            labelled=classes[latent] != "off" and size <= 32,
+            labelled=classes[latent] != "off" and latent in order[:MOST_LABELS],
         )
         for latent in reversed(order)
     ]

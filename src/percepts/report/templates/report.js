@@ -15,7 +15,8 @@
     return one;
   });
   const draw = (one) => {
-    const frame = Math.round((Number(one.slider.value) + 3) / 6 * 2 * (one.frames - 1));
+    const place = (Number(one.slider.value) + 3) / 6 * (one.frames - 1);
+    const frame = one.between ? Math.round(2 * place) : 2 * Math.round(place);
     if (frame === one.drawn) return;
     const source = frame % 2 ? one.between : one.strip, { width, height } = one.canvas;
     if (!source.complete || !source.naturalWidth) return;
@@ -38,7 +39,7 @@
     });
     film.addEventListener("pointerleave", () => { if (document.activeElement !== one.slider) one.held = false; });
     one.slider.addEventListener("blur", () => { one.held = false; });
-    for (const image of [one.strip, one.between]) if (!image.complete) image.addEventListener("load", () => draw(one));
+    for (const image of [one.strip, one.between]) if (image && !image.complete) image.addEventListener("load", () => draw(one));
     draw(one);
   }
   const button = document.getElementById("play");
