@@ -29,7 +29,7 @@ SMALLEST_SIDE = 64
 
 
 def save_figures(
-    run: Run, model: nn.Module, dataset: ImageDataset, evaluation: Mapping[str, Any] | None, *, seed: int = 0
+    run: Run, model: nn.Module, dataset: ImageDataset, evaluation: Mapping[str, Any] | None = None, *, seed: int = 0
 ) -> list[Path]:
     """Write the figures that the model's capabilities allow to `figures/*.png` in the run folder; returns their paths.
 
