@@ -54,16 +54,16 @@ def polygon_coverage(
     lowest = torch.maximum(torch.minimum(near, far), torch.minimum(x, end_x)[:, None])
     d = far.sub_(near).abs_().clamp_(min=_NARROW)
     inverse, half = d.reciprocal(), (dy * d).mul_(0.5)
-    for edge, (first, last, start) in enumerate(extents):
-        rows = slice(0, last - first)
+    parts = (part[:, :, None].unbind() for part in (lowest, inverse, half, d, dy))
+    for (first, last, start), *edge in zip(extents, *parts):
         if first >= last:
             continue
-        beyond = columns[start:] - lowest[edge, rows, None]
-        t = (beyond * inverse[edge, rows, None]).clamp_(0, 1)
-        # Not addcmul_: whether it rounds once or twice depends on where in memory a number lies, hence on the batch.
-        part = area[first:last, start:]
-        part += t.mul_(t).mul_(half[edge, rows, None])
-        part += beyond.sub_(d[edge, rows, None]).clamp_(min=0).mul_(dy[edge, rows, None])
+        low_, inverse_, half_, d_, dy_ = (part[: last - first] for part in edge)
+        beyond = columns[start:] - low_
+        t = (beyond * inverse_).clamp_(0, 1)
+        piece = area[first:last, start:]
+        piece.addcmul_(t.mul_(t), half_)
+        piece.addcmul_(beyond.sub_(d_).clamp_(min=0), dy_)
     return area[:, 1:] - area[:, :-1]
 
 

@@ -23,7 +23,7 @@ from percepts.rendering.shapes import Ellipse, Shape
 _DUST = 1e-6
 """Coverage below this is rounding: the background stays exactly the background."""
 
-_CPU_CHUNK, _GPU_CHUNK = 1 << 19, 1 << 26
+_CPU_CHUNK, _GPU_CHUNK = 1 << 20, 1 << 26
 """Window pixels worked on at a time: about what the caches hold, and what a GPU needs to be busy."""
 
 
@@ -292,8 +292,7 @@ def _lay(windows: _Windows, members: slice, result: RenderedSprites, scenes: sli
         cover = cover[:, None]
         place = start + scene * channels
         below = pictures.index_select(0, place)
-        # Not lerp, whose last bit depends on where in memory a number lies; this is exact where cover is 0 or 1.
-        pictures.index_copy_(0, place, below.mul_(1 - cover).add_(colour[:, :, None, None] * cover))
+        pictures.index_copy_(0, place, below.lerp_(colour[:, :, None, None], cover))
         if labels is not None:
             place = start + scene
             below = labels.index_select(0, place)
