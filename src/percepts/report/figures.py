@@ -57,16 +57,18 @@ def save_figures(
 
 
 def traversal_figure(material: Material) -> Image.Image | None:
-    """Every latent from −3 to 3, largest KL first, annotated; inactive ones are pale."""
+    """Every active latent from −3 to 3, largest KL first, annotated; all of them where none is active."""
     if not isinstance(material.model, Decodes) or material.mean is None or material.latents is None:
         return None
     latents = material.latents
+    order = latents.used or latents.order
     start = material.images[central_image(material)]
-    images = traverse(material.model, start, torch.linspace(-3, 3, FRAMES), latents.order)
+    images = traverse(material.model, start, torch.linspace(-3, 3, FRAMES), order)
     rows = [strip_of(to_pixels(frames)) for frames in images]
-    labels = [(f"z{j}", f"{nats(latents.kl[j])} nats, σ² {share(latents.variance[j])}") for j in latents.order]
-    faded = [not latents.active[latent] for latent in latents.order]
-    return labelled_rows(rows, labels, _scale(rows[0].shape[0]), faded=faded)
+    labels = [(f"z{j}", f"{nats(latents.kl[j])} nats, var {share(latents.variance[j])}") for j in order]
+    idle = len(latents) - len(order)
+    note = f"{idle} inactive latent{'s' if idle > 1 else ''} not shown" if idle else ""
+    return labelled_rows(rows, labels, _scale(to_pixels(start[None]).shape[1]), note=note)
 
 
 def reconstruction_figure(material: Material, count: int = 12) -> Image.Image | None:

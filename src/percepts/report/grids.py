@@ -11,6 +11,9 @@ from PIL import Image, ImageDraw, ImageFont
 from percepts.core.errors import PerceptsError
 from percepts.report.images import as_image
 
+MARGIN = 10
+"""White pixels around a labelled figure."""
+
 
 def grid(
     tiles: UInt8[np.ndarray, "tiles height width channels"], columns: int, gap: int = 2
@@ -43,33 +46,29 @@ def labelled_rows(
     labels: Sequence[tuple[str, str]],
     scale: int = 2,
     gap: int = 6,
-    faded: Sequence[bool] = (),
+    note: str = "",
 ) -> Image.Image:
     """Rows of pixels under each other, each with two lines of text at its left, on white: for files and slides.
 
     Args:
         rows: equally high.
-        labels: a name and a note for every row.
+        labels: a name and a remark for every row.
         scale: every pixel becomes a square of so many.
         gap: between rows, in pixels of the result.
-        faded: rows to print pale.
+        note: a last line of text.
     """
     pictures = [as_image(row).convert("RGBA") for row in rows]
     pictures = [one.resize((one.width * scale, one.height * scale), Image.Resampling.NEAREST) for one in pictures]
-    name_font, note_font = ImageFont.load_default(15), ImageFont.load_default(12)
-    margin = 14 + round(
-        max([name_font.getlength(name) for name, _ in labels] + [note_font.getlength(note) for _, note in labels])
-    )
-    step = max(picture.height for picture in pictures)
-    width = margin + max(picture.width for picture in pictures)
-    canvas = Image.new("RGB", (width, len(rows) * (step + gap) - gap), "white")
+    large, small = ImageFont.load_default(15), ImageFont.load_default(12)
+    wide = max([large.getlength(name) for name, _ in labels] + [small.getlength(remark) for _, remark in labels])
+    margin, step, below = MARGIN + 14 + round(wide), max(one.height for one in pictures), 24 if note else 0
+    width = margin + max(one.width for one in pictures) + MARGIN
+    canvas = Image.new("RGB", (width, len(rows) * (step + gap) - gap + 2 * MARGIN + below), "white")
     draw = ImageDraw.Draw(canvas)
-    for number, (row, (name, note)) in enumerate(zip(pictures, labels)):
-        pale = number < len(faded) and faded[number]
-        top = number * (step + gap)
-        if pale:
-            row = Image.blend(Image.new("RGBA", row.size, (255, 255, 255, 0)), row, 0.35)
-        canvas.paste(row, (margin, top), row)
-        draw.text((0, top + step / 2 - 18), name, fill="#999" if pale else "#111", font=name_font)
-        draw.text((0, top + step / 2 + 1), note, fill="#aaa" if pale else "#555", font=note_font)
+    for number, (one, (name, remark)) in enumerate(zip(pictures, labels)):
+        top = MARGIN + number * (step + gap)
+        canvas.paste(one, (margin, top), one)
+        draw.text((MARGIN, top + step / 2 - 18), name, fill="#111", font=large)
+        draw.text((MARGIN, top + step / 2 + 1), remark, fill="#555", font=small)
+    draw.text((margin, canvas.height - MARGIN - 14), note, fill="#555", font=small)
     return canvas
