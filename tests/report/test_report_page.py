@@ -90,7 +90,9 @@ def test_a_missing_score_reads_not_available(tmp_path: Path) -> None:
 
 
 def test_a_model_with_only_losses_has_curves_data_and_configuration(tmp_path: Path) -> None:
-    outline = Outline(write(make_run(tmp_path / "plain"), OnlyLosses()))
+    page = write(make_run(tmp_path / "plain"), OnlyLosses())
+    assert "no code to measure" in page
+    outline = Outline(page)
     assert outline.sections == ["scores", "training", "data", "configuration", "reproduction"]
 
 
@@ -121,6 +123,7 @@ def test_an_evaluation_of_another_size_is_not_mistaken_for_this_models(tmp_path:
 
 def test_nothing_is_requested_from_elsewhere(tmp_path: Path) -> None:
     page = write(make_run(tmp_path / "dots"), CentreOfMass(), make_evaluation())
+    assert str(tmp_path) not in page, "a page that is passed on says nothing about folders"
     outline = Outline(page)
     assert outline.links
     assert {link[:5] for link in outline.links} <= {"data:", *(link[:5] for link in outline.links if link[0] == "#")}

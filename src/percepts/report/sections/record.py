@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from percepts.core.capabilities import Encodes
 from percepts.report.curves import Line, line_chart, smoothed, trajectory
 from percepts.report.material import Material, numeric_names, series
 from percepts.report.scores import score_table
@@ -43,7 +44,8 @@ def scores(material: Material) -> Section | None:
         "step": material.evaluation.get("step"),
         "seed": material.evaluation.get("seed"),
         "level": next((row.level for row in rows if row.interval), "95 %"),
-        "path": str(material.run.path),
+        "path": material.run.path.resolve().name,
+        "measurable": isinstance(material.model, Encodes),
     }
     return Section("scores", "Scores", content)
 
