@@ -47,8 +47,8 @@ def test_heart_is_symmetric_upright_and_as_wide_as_asked() -> None:
 
 
 def test_areas() -> None:
-    assert square(3).area == pytest.approx(9)
-    assert Ellipse(2, 3).area == pytest.approx(6 * math.pi)
+    assert square(3.0).area == pytest.approx(9)
+    assert Ellipse(2.0, 3.0).area == pytest.approx(6 * math.pi)
     for name in ("disc", "ellipse", "heart", "star_4"):
         assert named_shape(name).area == pytest.approx(1)
 
