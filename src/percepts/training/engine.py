@@ -337,13 +337,6 @@ def _check(training: Training, groups: dict[str, list[torch.nn.Parameter]], batc
     unknown = set(training.group_optimizers) - set(groups)
     if unknown:
         raise ConfigError(f"group_optimizers names {sorted(unknown)}", f"some of the model's groups {sorted(groups)}")
-    for name, value in (
-        ("steps", training.steps),
-        ("accumulate", training.accumulate),
-        ("log_every", training.log_every),
-    ):
-        if value < 1:
-            raise ConfigError(f"training.{name} = {value}", "at least 1")
     if batch % (world * training.accumulate):
         raise ConfigError(
             f"batch_size = {batch} over {world} processes and {training.accumulate} micro-batches",

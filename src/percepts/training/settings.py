@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from percepts.core.config import Config
+from percepts.core.errors import ConfigError
 from percepts.training.optimizers import Optimizer
 
 
@@ -43,3 +44,14 @@ class Training(Config):
     """CPU threads for torch; None leaves torch's choice."""
     deterministic: bool = False
     """Only deterministic kernels (slower on a GPU; the CPU is always deterministic)."""
+
+    def __post_init__(self) -> None:
+        for name in ("steps", "accumulate", "log_every", "checkpoint_every", "keep_last"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"training.{name} = {getattr(self, name)}", "at least 1")
+        if self.evaluate_every < 0:
+            raise ConfigError(f"training.evaluate_every = {self.evaluate_every}", "0 (never) or a number of steps")
+        if self.max_minutes is not None and not self.max_minutes > 0:
+            raise ConfigError(f"training.max_minutes = {self.max_minutes}", "a positive number of minutes")
+        if self.ema_decay is not None and not 0 < self.ema_decay < 1:
+            raise ConfigError(f"training.ema_decay = {self.ema_decay}", "a number between 0 and 1")

@@ -1,0 +1,214 @@
+"""The command line from end to end, as a user types it."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from percepts import __version__
+from percepts.cli import COMMANDS, main
+
+QUICK = ["--steps", "6", "--log-every", "2", "--evaluation.images", "300", "--evaluation.bootstrap", "5"]
+QUICK += ["--device", "cpu"]
+
+
+@pytest.fixture(autouse=True)
+def elsewhere(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("cli") / "run"
+    assert main(["train", "demo", "--out", str(folder), *QUICK]) == 0
+    return folder
+
+
+def pictures(folder: Path, count: int = 24, mode: str = "RGB") -> Path:
+    rng = np.random.default_rng(0)
+    for label in ("cats", "dogs"):
+        (folder / label).mkdir(parents=True)
+        for number in range(count // 2):
+            pixels = rng.integers(0, 255, (20, 26, 3) if mode == "RGB" else (20, 26), dtype=np.uint8)
+            Image.fromarray(pixels).save(folder / label / f"{number}.png")
+    return folder
+
+
+def test_train_writes_a_whole_run(trained: Path):
+    info = json.loads((trained / "run.json").read_text())
+    evaluation = json.loads((trained / "evaluation.json").read_text())
+    assert info["status"] == "finished"
+    assert info["preset"] == "demo"
+    assert {"factor_vae.dlib", "mig.dlib", "dci.forest", "sap.dlib"} <= evaluation["metrics"].keys()
+    assert (trained / "report.html").stat().st_size > 10_000
+    config = json.loads((trained / "config.json").read_text())
+    assert config["model"]["image_shape"] == [3, 32, 32]
+    assert config["training"]["steps"] == 6
+
+
+def test_own_pictures_with_labels(tmp_path: Path, capsys):
+    folder = pictures(tmp_path / "pictures")
+    words = ["--data.folder", str(folder), "--data.labels", "folder", "--batch-size", "8"]
+    assert main(["train", "demo", "--out", "run", *words, *QUICK]) == 0
+    assert "probe.logistic" in capsys.readouterr().out
+    config = json.loads(Path("run/config.json").read_text())
+    assert config["data"]["dataset"]["type"] == "ImageFolder"
+    assert config["model"]["image_shape"] == [3, 32, 32]
+
+
+def test_grey_pictures_of_another_size(tmp_path: Path):
+    folder = pictures(tmp_path / "pictures", mode="L")
+    words = ["--data.folder", str(folder), "--data.size", "28", "--batch-size", "8"]
+    assert main(["train", "demo", "--out", "run", *words, *QUICK]) == 0
+    assert json.loads(Path("run/config.json").read_text())["model"]["image_shape"] == [1, 28, 28]
+
+
+def test_resume_prolongs(tmp_path: Path):
+    assert main(["train", "demo", "--out", "run", *QUICK]) == 0
+    assert main(["train", "--resume", "run", "--steps", "9"]) == 0
+    assert json.loads(Path("run/run.json").read_text())["step"] == 9
+
+
+def test_resume_refuses_another_experiment(trained: Path, capsys):
+    assert main(["train", "--resume", str(trained), "--model.gamma", "3"]) == 1
+    assert "resuming with model.gamma = 3.0" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["train"], "needs a preset or --resume RUN"),
+        (["train", "dmeo"], "did you mean 'demo'?"),
+        (["train", "demo", "--data.folder", "nowhere"], "there is no folder"),
+        (["train", "demo", "--data.folder", "empty"], "empty"),
+        (["train", "demo", "--out", "full"], "not an empty folder"),
+        (["train", "demo", "--steps", "0", "--out", "x"], "training.steps = 0"),
+        (["train", "--resume", "nowhere"], "not a run folder"),
+        (["evaluate", "nowhere"], "not a run folder"),
+        (["report", "nowhere"], "not a run folder"),
+        (["runs", "show", "nowhere"], "not a run folder"),
+        (["presets", "dmeo"], "did you mean 'demo'?"),
+        (["reproduce", "dmeo"], "did you mean 'demo'?"),
+        (["reproduce", "demo", "--preset", "huge"], "one of tiny, cpu"),
+    ],
+)
+def test_errors_are_one_line(words, message, capsys):
+    Path("empty").mkdir()
+    Path("full").mkdir()
+    (Path("full") / "thesis.tex").write_text("x")
+    assert main(words) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
+    assert not Path("x").exists()
+
+
+def test_unknown_command_and_setting(capsys):
+    assert main(["trian"]) == 2
+    assert "did you mean 'train'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit) as stop:
+        main(["train", "demo", "--data.foldr", "x"])
+    assert stop.value.code == 2
+    assert "--data.folder" in capsys.readouterr().err
+
+
+def test_evaluate_report_and_figures(trained: Path, capsys):
+    assert main(["evaluate", str(trained), "--images", "300", "--bootstrap", "0"]) == 0
+    assert "factor_vae.dlib" in capsys.readouterr().out
+    assert main(["report", str(trained), "--figures"]) == 0
+    figures = [line for line in capsys.readouterr().out.splitlines() if line.endswith(".png")]
+    assert figures
+    assert all(Image.open(path).size[0] > 10 for path in figures)
+
+
+def test_evaluate_of_a_missing_step(trained: Path, capsys):
+    assert main(["evaluate", str(trained), "--step", "12345"]) == 1
+    assert "step-00012345" in capsys.readouterr().err
+
+
+def test_runs(trained: Path, capsys):
+    assert main(["runs", "list", str(trained.parent)]) == 0
+    assert "finished" in capsys.readouterr().out
+    assert main(["runs", "show", str(trained)]) == 0
+    assert "model.gamma" in capsys.readouterr().out
+    assert main(["runs", "diff", str(trained), str(trained)]) == 0
+    assert "same settings" in capsys.readouterr().out
+    assert main(["runs", "list", "nothing"]) == 0
+    assert "no runs" in capsys.readouterr().out
+
+
+def test_presets_doctor_version(capsys):
+    assert main(["presets"]) == 0
+    assert "cci-sprites" in capsys.readouterr().out
+    assert main(["presets", "demo"]) == 0
+    assert "model.gamma" in capsys.readouterr().out
+    assert main(["doctor"]) == 0
+    assert "torch" in capsys.readouterr().out
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out.strip() == __version__
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help_with_an_example(command, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([command, "--help"])
+    assert stop.value.code == 0
+    assert "examples" in capsys.readouterr().out
+
+
+def test_preset_help_lists_settings_with_defaults(capsys):
+    with pytest.raises(SystemExit):
+        main(["train", "demo", "--help"])
+    shown = capsys.readouterr().out
+    for flag in ("--steps", "--lr", "--max-minutes", "--data.folder", "--model.gamma", "--batch-size", "--seed"):
+        assert flag in shown
+
+
+def test_print_config_trains_nothing(capsys):
+    assert main(["train", "demo", "--print-config", "--lr", "0.25"]) == 0
+    assert json.loads(capsys.readouterr().out)["training"]["optimizer"]["lr"] == 0.25
+    assert not list(Path().iterdir())
+
+
+def test_a_study_at_tiny_writes_results(capsys):
+    assert main(["reproduce", "demo", "--preset", "tiny"]) == 0
+    first = Path("RESULTS.md").read_text()
+    assert "| 1 |" in first
+    assert "percepts reproduce demo --preset tiny" in first
+    before = Path("runs/studies/demo-tiny/seed-0/run.json").read_text()
+    assert main(["reproduce", "demo", "--preset", "tiny"]) == 0
+    assert Path("runs/studies/demo-tiny/seed-0/run.json").read_text() == before
+
+
+def test_sigterm_saves_and_says_how_to_go_on():
+    words = [
+        sys.executable,
+        "-m",
+        "percepts.cli",
+        "train",
+        "demo",
+        "--out",
+        "run",
+        "--steps",
+        "1000000",
+        "--log-every",
+        "1",
+    ]
+    child = subprocess.Popen([*words, "--device", "cpu"], stdout=subprocess.PIPE, text=True)
+    while not Path("run/metrics.jsonl").exists():
+        assert child.poll() is None
+        time.sleep(0.05)
+    child.send_signal(signal.SIGTERM)
+    said, _ = child.communicate(timeout=60)
+    assert child.returncode == 128 + signal.SIGTERM
+    assert "Continue: percepts train --resume run" in said
+    assert json.loads(Path("run/run.json").read_text())["status"] == "interrupted"
+    assert list(Path("run/checkpoints").glob("step-*"))
