@@ -53,7 +53,10 @@ np.savez(sys.argv[2], frames=np.stack(frames), seconds=min(seconds))
 
 def measure() -> dict[str, Any]:
     """Frames a second of both (the best of several rounds taken in turns), the ratios, and how far the pictures are
-    apart. `ratio` is that of CPU times with one thread on both sides, which other work on the machine disturbs least."""
+    apart.
+
+    `ratio` is that of CPU times with one thread on both sides, which other work on the machine disturbs least.
+    """
     rng = np.random.default_rng(0)
     position = rng.uniform(0.1, 0.9, (SCENES, SPRITES, 2))
     shape = rng.integers(len(NAMES), size=(SCENES, SPRITES))
