@@ -15,7 +15,7 @@ def run_list(runs: Iterable[Run]) -> str:
     rows = []
     for run in runs:
         info = run.info()
-        last = next((entry for entry in reversed(run.metrics()) if "loss" in entry), {})
+        last = _last_losses(run)
         rows.append(
             [
                 str(run.path),
@@ -36,8 +36,8 @@ def run_details(run: Run) -> str:
     saved = sorted(path.name for path in run.checkpoints.glob("step-*"))
     parts += [f"  {'checkpoints':18} {', '.join(saved) or 'none'}", "", "settings"]
     parts += [f"  {name:42} {value}" for name, value in flatten(_config(run)) if not name.endswith("type")]
-    last = next((entry for entry in reversed(run.metrics()) if "loss" in entry), None)
-    if last is not None:
+    last = _last_losses(run)
+    if last:
         parts += ["", "last numbers", *(f"  {name:18} {number(value)}" for name, value in last.items())]
     file = run.path / "evaluation.json"
     if file.exists():
@@ -51,7 +51,7 @@ def run_difference(a: Run, b: Run) -> str:
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     rows = [[name, str(before.get(name, "-")), str(after.get(name, "-"))] for name in names]
     parts = [table(["setting", a.path.name, b.path.name], rows) if rows else "same settings"]
-    ends = [next((entry for entry in reversed(run.metrics()) if "loss" in entry), {}) for run in (a, b)]
+    ends = [_last_losses(run) for run in (a, b)]
     shared = [name for name in ends[0] if name in ends[1] and isinstance(ends[0][name], int | float)]
     rows = [[name, number(ends[0][name]), number(ends[1][name])] for name in shared]
     if rows:
@@ -92,6 +92,11 @@ def number(value: Any) -> str:
     if isinstance(value, list):
         return "[" + " ".join(number(item) for item in value) + "]"
     return str(value)
+
+
+def _last_losses(run: Run) -> dict[str, Any]:
+    """The newest logged line of training; empty before the first."""
+    return next((entry for entry in reversed(run.metrics()) if "loss" in entry), {})
 
 
 def _config(run: Run) -> Any:

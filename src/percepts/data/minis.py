@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from percepts.core.config import Config
+from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import ConfigError, DataError
 from percepts.data.dataset import FactorDataset
 
@@ -23,7 +23,7 @@ class Squares24(FactorDataset):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(Config):
+    class Config(BaseConfig):
         """Settings.
 
         Attributes:
@@ -77,7 +77,7 @@ class Blobs24(FactorDataset):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(Config):
+    class Config(BaseConfig):
         """Settings.
 
         Attributes:

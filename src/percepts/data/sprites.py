@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from percepts.core.config import Config
+from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import ConfigError
 from percepts.data.dataset import FactorDataset
 from percepts.rendering.colour import hsv_to_rgb
@@ -93,7 +93,7 @@ class Sprites(SpriteWorld):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(Config):
+    class Config(BaseConfig):
         """Settings.
 
         Attributes:
@@ -137,7 +137,7 @@ class ColouredSprites(SpriteWorld):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(Config):
+    class Config(BaseConfig):
         """Settings.
 
         Attributes:
