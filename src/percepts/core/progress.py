@@ -34,16 +34,18 @@ class ProgressLine:
         self.started = time.monotonic()
         self.first = start
         self.shown = 0.0
+        self.note = ""
 
     def update(self, done: int, note: str = "", force: bool = False) -> None:
-        """Show that `done` items are done; at most five times a second unless forced."""
+        """Show that `done` items are done, with the newest note; at most five times a second unless forced."""
+        self.note = note or self.note
         clock = time.monotonic()
         if not self.visible or (clock - self.shown < 0.2 and not force):
             return
         self.shown = clock
         rate = (done - self.first) / max(clock - self.started, 1e-9)
         left = clock_time((self.total - done) / rate) if rate > 0 else "?"
-        text = f"{self.label} {done}/{self.total}  {rate * self.per_item:,.0f} {self.unit}/s  {left} left  {note}"
+        text = f"{self.label} {done}/{self.total}  {rate * self.per_item:,.0f} {self.unit}/s  {left} left  {self.note}"
         width = shutil.get_terminal_size((120, 24)).columns - 1
         self.stream.write("\r" + text[:width].ljust(width))
         self.stream.flush()

@@ -121,6 +121,7 @@ class Engine:
         Raises:
             NonFiniteError: a loss is NaN or infinite; the weights are those of the step before.
         """
+        # Layers that draw from torch's global stream (dropout) draw the same in a resumed run.
         torch.manual_seed(derive_seed(self.seed, "global", self.step, self.world.process_index))
         parts = self._parts(batch)
         known = self._known_means(parts)
