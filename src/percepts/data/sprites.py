@@ -200,11 +200,12 @@ class ColouredSprites(SpriteWorld):
 
 
 class Pebbles(ColouredSprites):
-    """A disc in 32 x 32 RGB with four factors of clearly different weight in the image: hue (8 values), scale (6),
-    position_x (16, over a wide range) and position_y (16, over a narrow one); 12 288 images.
+    """A square in 32 x 32 RGB with four factors of clearly different weight in the image: position_x (16 values over a
+    wide range), hue (8), position_y (16 over a narrow range) and scale (6); 12 288 images.
 
-    Unequal ranges on purpose: two latents that carry equally much can be rotated into each other at no cost to a
-    β-VAE, so a world of equal factors has no axes to find.
+    Unequal weights on purpose: two latents that carry equally much can be rotated into each other at no cost to a
+    β-VAE, so a world of equal factors has no axes to find. Not knowing x costs 230 nats an image, hue 130, y 75 and
+    scale 45 (the cross entropy of the mean image over a factor, less that of the image itself; approximate).
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -212,17 +213,17 @@ class Pebbles(ColouredSprites):
         """Settings of `ColouredSprites` with other defaults."""
 
         size: int = 32
-        shapes: tuple[str, ...] = ("disc",)
+        shapes: tuple[str, ...] = ("square",)
         hues: int = 8
-        hue_range: Range = (0.0, 0.66)
-        saturation: float = 0.8
+        hue_range: Range = (0.0, 0.5)
+        saturation: float = 1.0
         scales: int = 6
-        scale_range: Range = (0.5, 1.1)
+        scale_range: Range = (0.75, 1.2)
         orientations: int = 1
         positions_x: int = 16
         positions_y: int = 16
         x_range: Range = (0.2, 0.8)
-        y_range: Range = (0.35, 0.65)
+        y_range: Range = (0.4, 0.6)
 
 
 def _spread(name: str, ends: Range, count: int) -> Tensor:
