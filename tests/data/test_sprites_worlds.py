@@ -103,7 +103,7 @@ def test_factors_with_one_value_are_left_out() -> None:
 
 
 def test_pebbles_have_the_colour_of_their_hue() -> None:
-    world = Pebbles.Config().build()
+    world = Pebbles.Config(saturation=0.8).build()
     factors = torch.tensor([[hue, 5, 8, 8] for hue in range(8)])
     seen = world.render(factors).amax((2, 3))
     for colour, hue in zip(seen.tolist(), world.factor_values("hue").tolist()):
