@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+import multiprocessing
 import os
 import signal
 from pathlib import Path
@@ -235,3 +237,20 @@ def test_run_status_and_log(tmp_path: Path):
     assert (info["status"], info["step"]) == ("finished", 30)
     assert [entry["step"] for entry in entries] == list(range(1, 31))
     assert {"loss", "reconstruction", "kl", "kl_per_latent", "elbo", "lr", "images_per_second"} <= entries[0].keys()
+
+
+def test_a_signal_that_also_kills_the_workers_is_still_polite(tmp_path: Path):
+    experiment = tiny_experiment(steps=10**6, evaluate_every=5)
+    experiment = dataclasses.replace(experiment, sampling=StreamConfig(batch_size=16, workers=1))
+    run, experiment = start(experiment, tmp_path / "run")
+
+    def hook(model: nn.Module, step: int) -> dict[str, float]:
+        if step == 5:
+            os.kill(os.getpid(), signal.SIGTERM)
+            for child in multiprocessing.active_children():
+                child.kill()
+        return {}
+
+    outcome = train(run, experiment, hook)
+    assert outcome.status == "interrupted"
+    assert checkpoints(run.checkpoints)[-1].step == outcome.step

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import ExitStack
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -88,15 +89,17 @@ class Engine:
 
     def fit(self) -> Outcome:
         """Train until the last step, the time limit, or a polite signal; always leave a checkpoint behind."""
-        started, first = time.monotonic(), self.step
-        before = self.seconds
-        line = ProgressLine(self.training.steps, "images", "step", self.batch_size, self.step)
-        line.visible = line.visible and self.world.is_main_process and self.run is not None
-        tracker = TensorBoard(self.run.path) if self.training.tensorboard and self.run and self._writes else None
+        started, first, before = time.monotonic(), self.step, self.seconds
         status: Literal["finished", "out of time", "interrupted"] = "finished"
         self.model.train()
-        with StopSignal() as stop:
-            for batch in self.batches():
+        with ExitStack() as closing, StopSignal() as stop:
+            line = ProgressLine(self.training.steps, "images", "step", self.batch_size, self.step)
+            line.visible = line.visible and self.world.is_main_process and self.run is not None
+            closing.callback(line.close)
+            tracker = TensorBoard(self.run.path) if self.training.tensorboard and self.run and self._writes else None
+            if tracker is not None:
+                closing.callback(tracker.close)
+            for batch in self._until_stopped(stop):
                 losses = self.train_step(batch)
                 self.seconds = before + time.monotonic() - started
                 if self.step % self.training.log_every == 0 or self.step == self.training.steps:
@@ -110,9 +113,10 @@ class Engine:
                 if ending:
                     status = ending
                     break
-        line.close()
-        if tracker is not None:
-            tracker.close()
+            else:
+                if stop.number is not None:
+                    self.save()
+                    status = "interrupted"
         return Outcome(status, self.step, self.seconds, self._rate(first, started), stop.number)
 
     def train_step(self, batch: Batch) -> Losses:
@@ -196,6 +200,20 @@ class Engine:
         for batch in self.stream.batches(self.step):
             if layout is not None and "image" in batch:
                 batch["image"] = batch["image"].contiguous(memory_format=layout)
+            yield batch
+
+    def _until_stopped(self, stop: StopSignal) -> Iterator[Batch]:
+        """The batches; they end early where a signal to the whole process group has killed the loader's workers."""
+        batches = self.batches()
+        while True:
+            try:
+                batch = next(batches)
+            except StopIteration:
+                return
+            except RuntimeError:
+                if stop.number is None:
+                    raise
+                return
             yield batch
 
     def _parts(self, batch: Batch) -> list[Batch]:
