@@ -45,11 +45,11 @@ def train(experiment: Experiment, seed: int) -> Trained:
     engine = Engine(
         build_model(experiment, dataset), dataset, experiment.training, experiment.sampling, seed=experiment.seed
     )
-    kept: dict[str, list[torch.Tensor]] = {}
+    kept: dict[str, list[np.ndarray]] = {}
     for batch, _ in zip(engine.batches(), range(experiment.training.steps)):
         for name, value in engine.train_step(batch).terms.items():
-            kept.setdefault(name, []).append(value.detach())
-    terms = {name: torch.stack(values).float().numpy() for name, values in kept.items()}
+            kept.setdefault(name, []).append(value.detach().float().numpy().copy())
+    terms = {name: np.stack(values) for name, values in kept.items()}
     return Trained(engine.model.eval(), dataset, terms, experiment)
 
 
