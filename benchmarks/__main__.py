@@ -17,16 +17,16 @@ NAMES = ("metrics", "rasteriser", "engine", "folder", "startup")
 
 
 def main(names: list[str]) -> int:
-    """Measure, print a line a ratio with its target, write benchmarks/results/DATE-HOST.json."""
+    """Measure, print, and keep the figures in benchmarks/results/DATE-HOST.json, each with what it was measured with."""
     results = {}
     for name in names or NAMES:
         print(f"{name} …", flush=True)
         results[name] = importlib.import_module(f"benchmarks.{name}").measure()
-        print(json.dumps(results[name], indent=2), flush=True)
+        results[name]["measured_with"] = {**provenance(), "processor": processor()}
+        print(json.dumps({k: v for k, v in results[name].items() if k != "measured_with"}, indent=2), flush=True)
     file = Path(__file__).parent / "results" / f"{date.today()}-{socket.gethostname()}.json"
-    earlier = json.loads(file.read_text()) if file.exists() else {"results": {}}
-    made = {**provenance(), "processor": processor()}
-    write_json(file, {"provenance": made, "results": {**earlier["results"], **results}})
+    earlier = json.loads(file.read_text()) if file.exists() else {}
+    write_json(file, {**earlier, **results})
     print(f"written to {file}")
     return 0
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 import signal
 import subprocess
 import sys
@@ -91,6 +92,18 @@ def test_resume_refuses_another_experiment(trained: Path, capsys):
         (["train", "demo", "--data.folder", "empty"], "empty"),
         (["train", "demo", "--out", "full"], "not an empty folder"),
         (["train", "demo", "--steps", "0", "--out", "x"], "training.steps = 0"),
+        (["train", "demo", "--batch-size", "0", "--out", "x"], "batch_size = 0"),
+        (["train", "demo", "--accumulate", "3", "--out", "x"], "a multiple of 3"),
+        (["train", "demo", "--lr", "nan", "--out", "x"], "lr = nan"),
+        (["train", "demo", "--betas", "2", "3", "--out", "x"], "betas = (2.0, 3.0)"),
+        (["train", "demo", "--clip-norm", "-1", "--out", "x"], "clip_norm = -1"),
+        (["train", "demo", "--threads", "0", "--out", "x"], "training.threads = 0"),
+        (["train", "demo", "--max-minutes", "inf", "--out", "x"], "training.max_minutes = inf"),
+        (["train", "demo", "--evaluation.images", "0", "--out", "x"], "evaluation.images = 0"),
+        (["train", "demo", "--data.size", "7", "--out", "x"], "without data.folder"),
+        (["train", "demo", "--model.gamma", "nan", "--out", "x"], "nan"),
+        (["train", "demo", "--resume", "r"], "--resume goes on with a run as it is"),
+        (["runs", "list", "nowhere"], "there is no folder"),
         (["train", "--resume", "nowhere"], "not a run folder"),
         (["evaluate", "nowhere"], "not a run folder"),
         (["report", "nowhere"], "not a run folder"),
@@ -134,6 +147,40 @@ def test_evaluate_of_a_missing_step(trained: Path, capsys):
     assert "step-00012345" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize("damage", ["", "{", "null", "[1]"])
+@pytest.mark.parametrize("name", ["run.json", "config.json", "evaluation.json", "metrics.jsonl"])
+def test_damaged_files_of_a_run(trained: Path, name: str, damage: str, capsys):
+    copy = Path("copy") / "run"
+    shutil.copytree(trained, copy)
+    (copy / name).write_text(damage + "\n")
+    assert main(["runs", "list", "copy"]) == 0
+    codes = [main(words) for words in (["runs", "show", str(copy)], ["runs", "diff", str(copy), str(trained)])]
+    codes.append(main(["report", str(copy)]))
+    assert codes == ([1, 0, 1] if name == "run.json" else [1, 1, 1] if name == "config.json" else [0, 0, 0])
+    assert capsys.readouterr().err.count("\n") == sum(codes)
+
+
+def test_a_run_whose_pictures_changed_is_not_resumed(tmp_path: Path, capsys):
+    folder = pictures(tmp_path / "pictures")
+    assert main(["train", "demo", "--out", "run", "--data.folder", str(folder), "--batch-size", "8", *QUICK]) == 0
+    (folder / "cats" / "0.png").unlink()
+    assert main(["train", "--resume", "run", "--steps", "9"]) == 1
+    assert "the data of 'run' has changed" in capsys.readouterr().err
+    shutil.rmtree(folder)
+    assert main(["train", "--resume", "run", "--steps", "9"]) == 1
+    assert "there is no folder" in capsys.readouterr().err
+    assert json.loads(Path("run/run.json").read_text())["status"] == "finished"
+
+
+def test_pictures_with_one_label_still_get_a_report(tmp_path: Path, capsys):
+    folder = pictures(tmp_path / "pictures")
+    shutil.rmtree(folder / "dogs")
+    words = ["--data.folder", str(folder), "--data.labels", "folder", "--batch-size", "8"]
+    assert main(["train", "demo", "--out", "run", *words, *QUICK]) == 0
+    assert "not measured" in capsys.readouterr().out
+    assert Path("run/report.html").exists()
+
+
 def test_runs(trained: Path, capsys):
     assert main(["runs", "list", str(trained.parent)]) == 0
     assert "finished" in capsys.readouterr().out
@@ -141,6 +188,7 @@ def test_runs(trained: Path, capsys):
     assert "model.gamma" in capsys.readouterr().out
     assert main(["runs", "diff", str(trained), str(trained)]) == 0
     assert "same settings" in capsys.readouterr().out
+    Path("nothing").mkdir()
     assert main(["runs", "list", "nothing"]) == 0
     assert "no runs" in capsys.readouterr().out
 

@@ -33,8 +33,17 @@ examples
 Add --help to any command for its settings."""
 
 
+OTHER_OPTIONS = """Beside the settings below: --out FOLDER says where the run goes (by default runs/PRESET-TIME),
+--print-config shows the whole configuration and trains nothing.
+
+examples
+  percepts train {preset} --out runs/mine --seed 1
+  percepts train {preset} --data.folder my_images/ --max-minutes 3"""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status (0 well, 1 an error, 2 a wrong command, 128+n stopped by signal n)."""
+    """Run one command; returns the exit status (0 well, 1 an error, 2 a wrong command, 3 a study missed a claim, 128+n
+    stopped by signal n)."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP)
@@ -71,6 +80,8 @@ def train(words: list[str]) -> int:
     options, rest = _train_options(words)
     if options.resume is None and options.preset is None:
         raise _usage("percepts train needs a preset or --resume RUN", "percepts train demo, or percepts presets")
+    if options.resume is not None and (options.preset is not None or options.out is not None):
+        raise _usage("--resume goes on with a run as it is", f"percepts train --resume {options.resume}")
 
     import inspect
 
@@ -89,7 +100,8 @@ def train(words: list[str]) -> int:
         default, about = run.config(), f"Resume {options.resume}."
     else:
         chosen = experiments.find_preset(options.preset)
-        default, about = chosen.make(), inspect.getdoc(chosen.make)
+        default = chosen.make()
+        about = f"{inspect.getdoc(chosen.make)}\n\n{OTHER_OPTIONS.format(preset=options.preset)}"
     experiment = tyro.cli(
         experiments.Experiment,
         default=default,
@@ -105,10 +117,8 @@ def train(words: list[str]) -> int:
 
         print(json.dumps(to_json(experiment), indent=2))
         return 0
-    if options.resume is not None:
-        experiments.change(run, experiment)
-    else:
-        out = _common_folder(options.out or _fresh_folder(options.preset))
+    if options.resume is None:
+        out = _common_folder(options.out or _fresh_folder(options.preset), experiment.training.device)
         run, experiment = experiments.start(experiment, out, preset=options.preset)
     return _train_and_report(run, experiment)
 
@@ -122,7 +132,7 @@ def _train_and_report(run: Run, experiment: Any) -> int:
         print(
             f"run {run.path}: {type(experiment.model).__qualname__.split('.')[0]}, seed {experiment.seed}", flush=True
         )
-    outcome = experiments.train(run, experiment, _hook(experiment))
+    outcome = experiments.train(run, experiment)
     if not main_process:
         return 0
     speed = f"{outcome.seconds:.0f} s, {outcome.images_per_second:,.0f} images/s"
@@ -195,6 +205,10 @@ def runs(words: list[str]) -> int:
     from percepts.core import tables
     from percepts.core.runs import Run, find_runs
 
+    if options.command == "list" and not Path(options.folder).is_dir():
+        raise _usage(
+            f"there is no folder '{options.folder}'", "percepts runs list FOLDER, the folder that your runs are in"
+        )
     if options.command == "list":
         print(tables.run_list(find_runs(options.folder)) or f"no runs in '{options.folder}'")
     elif options.command == "show":
@@ -262,33 +276,14 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
 }
 
 
-def _hook(experiment: Any) -> Any:
-    """The evaluation during training: a smaller, faster one than at the end."""
-    if not experiment.training.evaluate_every:
-        return None
-    import dataclasses
-
-    from percepts.training.evaluation import evaluate_model
-
-    dataset = experiment.data.open()
-    settings = dataclasses.replace(experiment.evaluation, images=2000, exact=False, bootstrap=0)
-
-    def hook(model: Any, step: int) -> dict[str, Any]:
-        result = evaluate_model(model, dataset, settings, experiment.seed)
-        scores = {name: metric["value"] for name, metric in result["metrics"].items()}
-        return {**scores, **result.get("reconstruction", {})}
-
-    return hook
-
-
 def _train_options(words: list[str]) -> tuple[Any, list[str]]:
     """Split what `train` itself understands from the settings of the experiment."""
     preset, rest = (words[0], words[1:]) if words and not words[0].startswith("-") else (None, words)
-    asked = preset is None and "--resume" not in words
+    asked = preset is None and not any(word.startswith("--resume") for word in words)
     examples = (
         "percepts train demo --data.folder my_images/",
         "percepts train demo --steps 2000 --lr 1e-3 --model.gamma 10",
-        "percepts train --resume runs/demo --steps 20000",
+        "percepts train --resume runs/demo --max-minutes 10",
     )
     parser = _parser(train, *examples, add_help=asked)
     parser.usage = (
@@ -323,7 +318,7 @@ def _fresh_folder(name: str) -> str:
     return f"runs/{name}-{datetime.now():%Y%m%d-%H%M%S}"
 
 
-def _common_folder(folder: str) -> str:
+def _common_folder(folder: str, device: Any) -> str:
     """The main process's choice of a folder, on every process of a data-parallel run."""
     if int(os.environ.get("WORLD_SIZE", "1")) == 1:
         return folder
@@ -331,7 +326,7 @@ def _common_folder(folder: str) -> str:
 
     from percepts.training.setup import processes
 
-    processes("auto")
+    processes(device)
     return broadcast_object_list([folder])[0]
 
 

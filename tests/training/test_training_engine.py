@@ -19,6 +19,7 @@ from percepts.core.errors import ConfigError, NonFiniteError
 from percepts.core.runs import Run
 from percepts.data.stream import StreamConfig
 from percepts.training.checkpoint import checkpoints
+from percepts.training.checks import FiniteGuard, parameter_groups
 from percepts.training.engine import Engine
 from percepts.training.experiment import build_model, start, train
 from percepts.training.optimizers import Optimizer, Schedule
@@ -239,18 +240,98 @@ def test_run_status_and_log(tmp_path: Path):
     assert {"loss", "reconstruction", "kl", "kl_per_latent", "elbo", "lr", "images_per_second"} <= entries[0].keys()
 
 
-def test_a_signal_that_also_kills_the_workers_is_still_polite(tmp_path: Path):
+def test_a_signal_to_the_whole_process_group_is_polite(tmp_path: Path):
     experiment = tiny_experiment(steps=10**6, evaluate_every=5)
     experiment = dataclasses.replace(experiment, sampling=StreamConfig(batch_size=16, workers=1))
     run, experiment = start(experiment, tmp_path / "run")
 
     def hook(model: nn.Module, step: int) -> dict[str, float]:
         if step == 5:
-            os.kill(os.getpid(), signal.SIGTERM)
-            for child in multiprocessing.active_children():
-                child.kill()
+            workers = multiprocessing.active_children()
+            assert workers
+            for process in (*(worker.pid for worker in workers), os.getpid()):
+                os.kill(process, signal.SIGTERM)
         return {}
 
     outcome = train(run, experiment, hook)
     assert outcome.status == "interrupted"
-    assert checkpoints(run.checkpoints)[-1].step == outcome.step
+    assert checkpoints(run.checkpoints)[-1].step == outcome.step == 5
+
+
+def test_a_gradient_that_is_not_finite_changes_no_weight():
+    class Root(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.a = nn.Parameter(torch.zeros(2))
+
+        def losses(self, batch, step):
+            return Losses({"model": self.a.square().sum().sqrt()})
+
+    root = Engine(Root(), Bars(Bars.Config()), Training(steps=1, device="cpu"), StreamConfig(batch_size=4), seed=0)
+    with pytest.raises(NonFiniteError, match="gradient of the group 'model' became nan at step 0"):
+        root.train_step(root.stream.batch(0))
+    assert torch.equal(root.model.a.detach(), torch.zeros(2))
+
+
+def test_what_is_not_finite_is_never_saved(tmp_path: Path):
+    run, experiment = start(tiny_experiment(optimizer=Optimizer(name="sgd", lr=1e38)), tmp_path / "run")
+    with pytest.raises(NonFiniteError):
+        train(run, experiment)
+    assert not checkpoints(run.checkpoints)
+
+
+def test_off_the_cpu_the_check_comes_before_the_log(tmp_path: Path):
+    guard = FiniteGuard(torch.device("cpu"))
+    guard.at_once = False
+    bad = Losses({"model": torch.tensor(float("nan"))}, {"kl": torch.tensor(1.0)})
+    guard.losses(bad, 3)
+    guard.losses(Losses({"model": torch.tensor(1.0)}), 4)
+    with pytest.raises(NonFiniteError, match="before step 5"):
+        guard.require(5)
+
+
+@pytest.mark.parametrize(
+    ("groups", "message"),
+    [
+        (lambda game: {"first": [game.a]}, "b is in 0 of the groups"),
+        (lambda game: {"first": [game.a, game.b], "second": [game.b]}, "b is in 2 of the groups"),
+    ],
+)
+def test_groups_that_miss_or_share_a_parameter_are_refused(groups, message):
+    game = Game()
+    game.parameter_groups = lambda: groups(game)
+    with pytest.raises(ConfigError, match=message):
+        parameter_groups(game)
+
+
+def test_a_frozen_group_is_left_out():
+    game = Game()
+    game.b.requires_grad_(False)
+    assert list(parameter_groups(game)) == ["first"]
+
+
+def test_the_logged_loss_is_that_of_the_whole_batch():
+    whole, parts = engine(), engine(accumulate=4)
+    assert first_losses(parts, 3) == pytest.approx(first_losses(whole, 3), rel=1e-4)
+
+
+def test_a_model_must_say_that_it_couples_the_batch():
+    some = engine(cci_vae(), accumulate=2)
+    some.model.couples_batch = False
+    with pytest.raises(ConfigError, match="couples_batch = True"):
+        first_losses(some, 1)
+
+
+def test_keep_best_needs_a_number(tmp_path: Path):
+    run, experiment = start(tiny_experiment(keep_best="kl_per_latent"), tmp_path / "a")
+    with pytest.raises(ConfigError, match="a list of numbers"):
+        train(run, experiment)
+    run, experiment = start(tiny_experiment(keep_best="nosuch"), tmp_path / "b")
+    with pytest.warns(UserWarning, match="'nosuch' was never logged"):
+        train(run, experiment)
+
+
+def test_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigError, match="torch finds no GPU"):
+        engine(device="cuda")

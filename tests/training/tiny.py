@@ -10,10 +10,12 @@ from torch import Tensor, nn
 
 from percepts.core.capabilities import Batch, Losses, Step
 from percepts.core.config import Config as BaseConfig
+from percepts.core.config import Configurable
 from percepts.data.dataset import ImageDataset
 from percepts.data.stream import StreamConfig
 from percepts.factors.beta_vae import BetaVAE
 from percepts.factors.cci_vae import CCIVAE, CapacitySchedule
+from percepts.nn.conv import ConvDecoder, ConvEncoder
 from percepts.nn.mlp import MLPDecoder, MLPEncoder
 from percepts.training.experiment import Data, Experiment
 from percepts.training.optimizers import Optimizer
@@ -72,14 +74,56 @@ def cci_vae() -> CCIVAE.Config:
 
 
 def tiny_experiment(model: BaseConfig | None = None, dataset: BaseConfig | None = None, **training: Any) -> Experiment:
-    settings = {"steps": 30, "log_every": 1, "checkpoint_every": 10, "device": "cpu", **training}
+    settings: dict[str, Any] = {
+        "steps": 30,
+        "log_every": 1,
+        "checkpoint_every": 10,
+        "device": "cpu",
+        "optimizer": Optimizer(lr=1e-2),
+    }
     return Experiment(
         model=model or beta_vae(),
         data=Data(dataset=dataset or Bars.Config()),
         sampling=StreamConfig(batch_size=16),
-        training=Training(optimizer=Optimizer(lr=1e-2), **settings),
+        training=Training(**{**settings, **training}),
         seed=7,
     )
+
+
+def conv_vae() -> BetaVAE.Config:
+    """A model whose weights are held channels-last."""
+    layers: dict[str, Any] = {"channels": (4, 4), "hidden": (8,)}
+    return BetaVAE.Config(
+        image_shape=SHAPE, latent_size=3, encoder=ConvEncoder.Config(**layers), decoder=ConvDecoder.Config(**layers)
+    )
+
+
+class Critic(nn.Module, Configurable):
+    """An auto-encoder with a critic in a group of its own, which sees the code without moving it, and dropout."""
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(BaseConfig):
+        image_shape: tuple[int, int, int] | None = SHAPE
+
+    def __init__(self, config: Config) -> None:
+        super().__init__()
+        self.config = config
+        self.encoder = nn.Sequential(nn.Flatten(), nn.Linear(64, 4), nn.Dropout(0.2))
+        self.decoder = nn.Linear(4, 64)
+        self.critic = nn.Linear(4, 1)
+
+    def parameter_groups(self) -> dict[str, list[nn.Parameter]]:
+        return {
+            "model": [*self.encoder.parameters(), *self.decoder.parameters()],
+            "critic": list(self.critic.parameters()),
+        }
+
+    def losses(self, batch: Batch, step: Step) -> Losses:
+        code = self.encoder(batch["image"])
+        error = (self.decoder(code) - batch["image"].flatten(1)).square().sum(1).mean()
+        noise = step.normal(code)
+        judged = (self.critic(code.detach()) - self.critic(noise)).sigmoid().mean()
+        return Losses({"model": error + self.critic(code).mean(), "critic": judged}, {"error": error.detach()})
 
 
 class Game(nn.Module):

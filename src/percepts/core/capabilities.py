@@ -9,6 +9,7 @@ Shapes: B batch, C channels, H height, W width, D latents.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -53,7 +54,8 @@ class Step(Protocol):
 
     def mean(self, value: Tensor) -> Tensor:
         """A batch mean made global: `value` is this part's mean; the result has the value over the whole global batch
-        and the gradient of this part. Needed where a loss is not linear in the batch mean (CCI-VAE's |KL - C|)."""
+        and the gradient of this part. Needed where a loss is not linear in the batch mean (CCI-VAE's |KL - C|); a model
+        that calls it says `couples_batch = True`, so that accumulated training finds the global means first."""
 
 
 class StillStep:
@@ -171,10 +173,10 @@ def require(model: Any, capability: type, purpose: str) -> Any:
         CapabilityError: it has not; the message names what is missing and what it was wanted for.
     """
     if not isinstance(model, capability):
-        wanted = [name for name in vars(capability) if not name.startswith("_")]
-        missing = ", ".join(f"{name}()" for name in wanted if not hasattr(model, name))
+        wanted = [*inspect.get_annotations(capability), *vars(capability)]
+        missing = ", ".join(name for name in wanted if not name.startswith("_") and not hasattr(model, name))
         raise CapabilityError(
             f"{type(model).__name__} cannot be used for {purpose}: it lacks {missing}",
-            f"a model that {capability.__name__.lower()}",
+            f"a model with the capability {capability.__name__}",
         )
     return model

@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
+import inspect
 import json
+import math
 import types
 import typing
 from collections.abc import Iterator, Mapping
@@ -37,7 +39,15 @@ class Config:
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        _registry[type_name(cls)] = cls
+        name = type_name(cls)
+        if "type" in inspect.get_annotations(cls):
+            raise ConfigError(f"{name} has a setting called 'type'", "another name: 'type' says in JSON what is built")
+        known = _registry.get(name, cls)
+        if (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
+            raise ConfigError(
+                f"{cls.__module__} defines {name}, which {known.__module__} defines already", "a name of its own"
+            )
+        _registry[name] = cls
 
     def build(self, **context: Any) -> Any:
         """Make the object that this config describes; `context` goes to its constructor.
@@ -71,12 +81,14 @@ def type_name(cls: type[Config]) -> str:
     return parts[-2] if parts[-1] == "Config" and len(parts) > 1 else parts[-1]
 
 
-def registered(name: str) -> type[Config]:
+def registered(name: Any) -> type[Config]:
     """The config class called `name` in JSON.
 
     Raises:
         ConfigError: no imported module defines it.
     """
+    if not isinstance(name, str):
+        raise ConfigError(f"type = {name!r}", "the name of a class")
     if name not in _registry:
         close = nearest(name, _registry)
         raise ConfigError(
@@ -95,7 +107,7 @@ def to_json(value: Any) -> Any:
         return {str(key): to_json(item) for key, item in value.items()}
     if isinstance(value, list | tuple):
         return [to_json(item) for item in value]
-    if value is None or isinstance(value, bool | int | float | str):
+    if value is None or isinstance(value, bool | int | str) or (isinstance(value, float) and math.isfinite(value)):
         return value
     raise ConfigError(
         f"a {type(value).__name__} ({value!r}) in a configuration", "numbers, strings, tuples, dicts, configs"
@@ -123,7 +135,7 @@ def from_json(data: Any, expected: Any = Config, where: str = "config") -> Any:
     if origin in (Union, types.UnionType):
         return _read_union(data, arguments, where)
     if origin is Literal:
-        if data in arguments:
+        if any(data == choice and type(data) is type(choice) for choice in arguments):
             return data
         close = nearest(str(data), map(str, arguments))
         hint = f", did you mean '{close}'?" if close else ""
@@ -135,7 +147,8 @@ def from_json(data: Any, expected: Any = Config, where: str = "config") -> Any:
     elif origin is list and isinstance(data, list):
         return [from_json(item, arguments[0], f"{where}[{i}]") for i, item in enumerate(data)]
     elif origin is dict and isinstance(data, dict):
-        return {str(key): from_json(item, arguments[1], f"{where}.{key}") for key, item in data.items()}
+        key_type = int if arguments[0] is int else str
+        return {key_type(key): from_json(item, arguments[1], f"{where}.{key}") for key, item in data.items()}
     elif expected is float and isinstance(data, int | float) and not isinstance(data, bool):
         return float(data)
     elif expected is type(None) and data is None:
@@ -204,7 +217,8 @@ def _read_union(data: Any, arguments: tuple[Any, ...], where: str) -> Any:
         raise ConfigError(
             f"{where} has type '{data['type']}'", "one of " + ", ".join(type_name(kind) for kind in configs)
         )
-    for kind in arguments:
+    # A number keeps its own type where both int and float are members.
+    for kind in sorted(arguments, key=lambda kind: kind is not type(data)):
         try:
             return from_json(data, kind, where)
         except ConfigError:

@@ -24,9 +24,11 @@ from pathlib import Path
 from typing import Any, Literal
 
 from percepts import __version__
+from percepts.core import files
 from percepts.core.config import Config, from_json, to_json
 from percepts.core.errors import RunError, nearest
 from percepts.core.files import write_error, write_json, write_text
+from percepts.core.results import plain
 
 Status = Literal["created", "running", "finished", "interrupted", "failed"]
 
@@ -50,16 +52,17 @@ class Run:
         """
         run = cls(path)
         if run.info_file.exists():
-            status = run.info().get("status", "unknown")
-            raise RunError(
-                f"'{path}' already holds a run ({status})",
-                "a new folder",
-                f"percepts train --resume {path}, or another --out",
-            )
+            raise run._taken()
         if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
             raise RunError(f"'{path}' exists and is not an empty folder", "a new or empty folder", "another --out")
-        write_json(run.config_file, to_json(config))
-        write_json(run.info_file, {"status": "created", "started": now(), **provenance(), **info})
+        with files.temporary_folder(run.path) as folder:
+            write_json(folder / run.config_file.name, to_json(config))
+            write_json(folder / run.info_file.name, {"status": "created", "started": now(), **provenance(), **info})
+            try:
+                # Renaming onto a folder that another process has filled meanwhile fails, and takes nothing from it.
+                os.rename(folder, run.path)
+            except OSError as error:
+                raise run._taken() if run.info_file.exists() else write_error(run.path, error) from error
         return run
 
     @classmethod
@@ -83,22 +86,38 @@ class Run:
         """The resolved configuration of the run. The modules that define its types must have been imported."""
         return from_json(self._read(self.config_file), where=self.config_file.name)
 
+    def settings(self) -> dict[str, Any]:
+        """The configuration as it is written, which needs no module to be imported."""
+        return self._read(self.config_file)
+
     def info(self) -> dict[str, Any]:
         """What run.json says."""
         return self._read(self.info_file)
+
+    def evaluation(self) -> dict[str, Any] | None:
+        """The scores of the run's last measurement, where there is a readable one."""
+        try:
+            return self._read(self.path / "evaluation.json")
+        except RunError:
+            return None
 
     def update(self, **info: Any) -> None:
         """Change entries of run.json."""
         write_json(self.info_file, {**self.info(), **info, "updated": now()})
 
     def log(self, entry: dict[str, Any]) -> None:
-        """Append one line to metrics.jsonl."""
-        line = json.dumps(entry) + "\n"
+        """Append one line to metrics.jsonl; what is not finite becomes null."""
+        line = json.dumps(plain(entry), allow_nan=False) + "\n"
         try:
             with open(self.metrics_file, "a", encoding="utf-8") as file:
                 file.write(line)
         except OSError as error:
             raise write_error(self.metrics_file, error) from error
+
+    def sync_log(self) -> None:
+        """Push the log to the disk, so that it is never behind a checkpoint."""
+        if self.metrics_file.exists():
+            files.fsync_file(self.metrics_file)
 
     def metrics(self) -> list[dict[str, Any]]:
         """The logged lines, oldest first; a last line cut short by a crash is left out."""
@@ -127,10 +146,19 @@ class Run:
             file.truncate(0)
             file.write(str(os.getpid()))
             file.flush()
+            _locked.add(file.fileno())
             try:
                 yield
             finally:
+                _locked.discard(file.fileno())
                 file.truncate(0)
+
+    def _taken(self) -> RunError:
+        return RunError(
+            f"'{self.path}' already holds a run ({self.info().get('status', 'unknown')})",
+            "a new folder",
+            f"percepts train --resume {self.path}, or another --out",
+        )
 
     def _lines(self) -> Iterator[dict[str, Any]]:
         if not self.metrics_file.exists():
@@ -138,13 +166,18 @@ class Run:
         with open(self.metrics_file, encoding="utf-8", errors="replace") as file:
             for line in file:
                 with contextlib.suppress(json.JSONDecodeError):
-                    yield json.loads(line)
+                    entry = json.loads(line)
+                    if isinstance(entry, dict):
+                        yield entry
 
     def _read(self, path: Path) -> dict[str, Any]:
         try:
-            return json.loads(path.read_text(encoding="utf-8"))
+            data = json.loads(path.read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise RunError(f"cannot read '{path}' ({error})", "JSON that percepts wrote") from error
+        if not isinstance(data, dict):
+            raise RunError(f"'{path}' holds a {type(data).__name__}", "the JSON object that percepts wrote")
+        return data
 
 
 def find_runs(root: Path | str) -> list[Run]:
@@ -198,6 +231,20 @@ def git_commit() -> str | None:
 def now() -> str:
     """The time in UTC, to the second, as ISO 8601."""
     return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+_locked: set[int] = set()
+"""Descriptors of held locks. A forked worker must not keep its parent's lock alive, so it closes them."""
+
+
+def _close_locks() -> None:
+    for descriptor in _locked:
+        with contextlib.suppress(OSError):
+            os.close(descriptor)
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_close_locks)
 
 
 def _try_lock(descriptor: int) -> bool:

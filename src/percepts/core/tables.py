@@ -2,31 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable, Sequence
 from typing import Any
 
 from percepts.core.config import flatten
+from percepts.core.errors import RunError
 from percepts.core.runs import Run
 
 
 def run_list(runs: Iterable[Run]) -> str:
     """One line a run: path, status, step, loss, images/s, minutes, when it began. Empty for no runs."""
-    rows = []
-    for run in runs:
-        info = run.info()
-        last = _last_losses(run)
-        rows.append(
-            [
-                str(run.path),
-                info.get("status", "?"),
-                str(last.get("step", "-")),
-                number(last.get("loss")),
-                number(last.get("images_per_second")),
-                f"{info['seconds'] / 60:.1f}" if "seconds" in info else "-",
-                str(info.get("started", "-")),
-            ]
-        )
+    rows = [_row(run) for run in runs]
     return table(["run", "status", "step", "loss", "images/s", "minutes", "started"], rows) if rows else ""
 
 
@@ -35,19 +21,19 @@ def run_details(run: Run) -> str:
     parts = [str(run.path), *(f"  {key:18} {value}" for key, value in run.info().items())]
     saved = sorted(path.name for path in run.checkpoints.glob("step-*"))
     parts += [f"  {'checkpoints':18} {', '.join(saved) or 'none'}", "", "settings"]
-    parts += [f"  {name:42} {value}" for name, value in flatten(_config(run)) if not name.endswith("type")]
+    parts += [f"  {name:42} {value}" for name, value in flatten(run.settings()) if not name.endswith("type")]
     last = _last_losses(run)
     if last:
         parts += ["", "last numbers", *(f"  {name:18} {number(value)}" for name, value in last.items())]
-    file = run.path / "evaluation.json"
-    if file.exists():
-        parts += ["", evaluation(json.loads(file.read_text(encoding="utf-8")))]
+    scores = run.evaluation()
+    if scores is not None:
+        parts += ["", f"scores at step {scores.get('step', 'unknown')}", evaluation(scores)]
     return "\n".join(parts)
 
 
 def run_difference(a: Run, b: Run) -> str:
     """Where two runs differ: settings, then their last logged numbers."""
-    before, after = dict(flatten(_config(a))), dict(flatten(_config(b)))
+    before, after = dict(flatten(a.settings())), dict(flatten(b.settings()))
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     rows = [[name, str(before.get(name, "-")), str(after.get(name, "-"))] for name in names]
     parts = [table(["setting", a.path.name, b.path.name], rows) if rows else "same settings"]
@@ -67,12 +53,14 @@ def evaluation(result: dict[str, Any]) -> str:
         span = f"{number(interval[0])} … {number(interval[1])}" if interval else ""
         rows.append([name, number(metric["value"]), span])
     parts = [table(["metric", "value", "95 % interval"], rows)] if rows else []
+    if "skipped" in result:
+        parts.append(f"not measured: {result['skipped']}")
     for name, value in result.get("reconstruction", {}).items():
         parts.append(f"{name:24} {number(value)}")
     if "latents" in result:
         kl = result["latents"]["kl"]
         parts.append(f"{'active latents':24} {sum(result['latents']['active'])} of {len(kl)}")
-        parts.append(f"{'KL per latent (nats)':24} {' '.join(f'{value:.2f}' for value in sorted(kl, reverse=True))}")
+        parts.append(f"{'KL per latent (nats)':24} {' '.join(number(value) for value in sorted(kl, reverse=True))}")
     return "\n".join(parts)
 
 
@@ -94,11 +82,23 @@ def number(value: Any) -> str:
     return str(value)
 
 
+def _row(run: Run) -> list[str]:
+    try:
+        info = run.info()
+    except RunError:
+        return [str(run.path), "unreadable", *["-"] * 5]
+    last = _last_losses(run)
+    return [
+        str(run.path),
+        info.get("status", "?"),
+        str(last.get("step", "-")),
+        number(last.get("loss")),
+        number(last.get("images_per_second")),
+        f"{info['seconds'] / 60:.1f}" if "seconds" in info else "-",
+        str(info.get("started", "-")),
+    ]
+
+
 def _last_losses(run: Run) -> dict[str, Any]:
     """The newest logged line of training; empty before the first."""
     return next((entry for entry in reversed(run.metrics()) if "loss" in entry), {})
-
-
-def _config(run: Run) -> Any:
-    """The configuration as written, which needs no module to be imported."""
-    return json.loads(run.config_file.read_text(encoding="utf-8"))

@@ -29,6 +29,12 @@ class ImageDataset(Configurable, torch.utils.data.Dataset[Batch], ABC):
     @abstractmethod
     def __len__(self) -> int: ...
 
+    @property
+    def identity(self) -> str:
+        """What tells this data from other data of the same configuration; a run refuses to go on with other data.
+        Readers of files add a fingerprint of the files."""
+        return f"{type(self).__name__}: {len(self)} images {self.image_shape}"
+
     @abstractmethod
     def gather(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
         """The items at int64 `indices` [B] as one batch on `device`: at least `image` float32 [B,C,H,W] in [0,1]."""

@@ -38,6 +38,12 @@ class StreamConfig(Config):
     sampling: Literal["epochs", "independent"] = "epochs"
     workers: int = 0
 
+    def __post_init__(self) -> None:
+        if self.batch_size < 1:
+            raise ConfigError(f"batch_size = {self.batch_size}", "at least 1")
+        if not 0 <= self.workers <= 256:
+            raise ConfigError(f"workers = {self.workers}", "from 0 (none) to 256 processes")
+
 
 class Stream:
     """Batches of a dataset by number.
@@ -114,7 +120,7 @@ class Stream:
             batch_sampler=_Numbered(self, start),
             num_workers=self.config.workers,
             collate_fn=_as_it_is,
-            worker_init_fn=_leave_interrupts_to_the_parent,
+            worker_init_fn=_leave_signals_to_the_parent,
             pin_memory=on_cuda,
             prefetch_factor=4,
             # Without a generator of its own the loader would draw from torch's global state.
@@ -150,9 +156,11 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _leave_interrupts_to_the_parent(worker: int) -> None:
-    """Ctrl-C goes to every process of a terminal; the run must save itself before its workers vanish."""
+def _leave_signals_to_the_parent(worker: int) -> None:
+    """Ctrl-C goes to every process of a terminal, a scheduler's SIGTERM to every process of a job; the run must save
+    itself before its workers vanish."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
 
 
 def _check(dataset: ImageDataset, config: StreamConfig, rank: int, world: int) -> None:

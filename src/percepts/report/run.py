@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -20,16 +19,17 @@ def report_run(run: Run, step: int | None = None) -> Path:
     Raises:
         CheckpointError: the run has no such checkpoint, or a damaged one.
     """
-    model, dataset, _ = load(run, step)
-    return write_report(run, model, dataset, _evaluation(run), seed=run.config().seed)
+    model, dataset, checkpoint = load(run, step)
+    return write_report(run, model, dataset, _evaluation(run, checkpoint.step), seed=run.config().seed)
 
 
 def figures_run(run: Run, step: int | None = None) -> list[Path]:
     """Write the run's figures as PNG files into its folder `figures`; as `report_run` otherwise."""
-    model, dataset, _ = load(run, step)
-    return save_figures(run, model, dataset, _evaluation(run), seed=run.config().seed)
+    model, dataset, checkpoint = load(run, step)
+    return save_figures(run, model, dataset, _evaluation(run, checkpoint.step), seed=run.config().seed)
 
 
-def _evaluation(run: Run) -> dict[str, Any] | None:
-    file = run.path / "evaluation.json"
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+def _evaluation(run: Run, step: int) -> dict[str, Any] | None:
+    """The run's scores, if they are of this step: those of other weights are not shown."""
+    evaluation = run.evaluation()
+    return evaluation if evaluation is not None and evaluation.get("step") == step else None

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from percepts.core.errors import ConfigError, nearest
+from percepts.core.config import digest
+from percepts.core.errors import ConfigError, RunError, nearest
 from percepts.core.files import write_json, write_text
-from percepts.core.runs import Run, now, provenance
+from percepts.core.runs import Run, now
 
 if TYPE_CHECKING:
     from percepts.training.experiment import Experiment
@@ -122,13 +123,13 @@ def summarise(study: Study, preset: str, evaluations: Sequence[dict[str, Any]]) 
         "preset": preset,
         "seeds": list(scale.seeds),
         "claims": rows,
-        "scores": [{name: metric["value"] for name, metric in one["metrics"].items()} for one in evaluations],
+        "scores": [{name: metric["value"] for name, metric in one.get("metrics", {}).items()} for one in evaluations],
         "reconstruction": [one.get("reconstruction", {}) for one in evaluations],
-        "active": [sum(one["latents"]["active"]) for one in evaluations],
+        "active": [sum(one.get("latents", {}).get("active", [])) for one in evaluations],
         "minutes": [round(one["training_seconds"] / 60, 2) for one in evaluations],
         "command": f"percepts reproduce {study.name} --preset {preset}",
         "date": now(),
-        "provenance": {key: provenance()[key] for key in ("percepts", "commit", "python", "torch", "platform")},
+        "provenance": _made_with([one["provenance"] for one in evaluations]),
     }
 
 
@@ -149,23 +150,38 @@ def median_of(metric: str) -> Callable[[Sequence[dict[str, Any]]], float]:
 
 
 def _seed(scale: Scale, seed: int, folder: Path) -> dict[str, Any]:
-    """The evaluation of one seed, trained or resumed or simply read."""
+    """The evaluation of one seed, trained or resumed or simply read.
+
+    Raises:
+        RunError: the folder holds a run of another experiment.
+        KeyboardInterrupt: the training was stopped; the same command goes on with it.
+    """
     from percepts.report.run import report_run
     from percepts.training import experiment as experiments
 
+    wanted = dataclasses.replace(scale.experiment(), seed=seed)
     if (folder / "run.json").exists():
-        run = Run.open(folder)
-        experiment = run.config()
+        run, experiment = Run.open(folder), wanted.resolved()[0]
+        if digest(run.config()) != digest(experiment):
+            raise RunError(f"'{folder}' holds a run of another experiment", fix=f"another --out, or delete {folder}")
     else:
-        run, experiment = experiments.start(dataclasses.replace(scale.experiment(), seed=seed), folder)
+        run, experiment = experiments.start(wanted, folder)
     if run.info()["status"] != "finished":
         print(f"seed {seed}: training in {folder}", flush=True)
-        experiments.train(run, experiment)
-    if not (folder / "evaluation.json").exists():
+        if experiments.train(run, experiment).status == "interrupted":
+            raise KeyboardInterrupt
+    file = folder / "evaluation.json"
+    if not file.exists() or json.loads(file.read_text(encoding="utf-8"))["step"] != run.info()["step"]:
         experiments.measure(run)
         report_run(run)
-    evaluation = json.loads((folder / "evaluation.json").read_text(encoding="utf-8"))
+    evaluation = json.loads(file.read_text(encoding="utf-8"))
     return {**evaluation, "training_seconds": run.info()["seconds"]}
+
+
+def _made_with(runs: Sequence[dict[str, Any]]) -> dict[str, str]:
+    """What the runs were measured with; more than one value where they differ."""
+    keys = ("percepts", "commit", "python", "torch", "platform")
+    return {key: ", ".join(sorted({str(made[key]) for made in runs})) for key in keys}
 
 
 def _section(results: dict[str, Any]) -> str:

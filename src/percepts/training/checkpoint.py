@@ -42,9 +42,12 @@ class Checkpoint:
     def manifest(self) -> dict[str, Any]:
         """What manifest.json says."""
         try:
-            return json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
+            data = json.loads((self.path / "manifest.json").read_text(encoding="utf-8"))
         except (OSError, ValueError) as error:
             raise CheckpointError(f"checkpoint '{self.path}' has no readable manifest.json ({error})") from error
+        if not isinstance(data, dict) or not isinstance(data.get("files"), dict) or data.get("step") != self.step:
+            raise CheckpointError(f"checkpoint '{self.path}' has a damaged manifest.json", "the one that was written")
+        return data
 
     def verify(self) -> None:
         """Check every file against the manifest.
@@ -91,11 +94,12 @@ def save_checkpoint(
         PerceptsError: the disk is full or not writable; earlier checkpoints are untouched.
     """
     target = folder / f"step-{step:08d}"
+    weights, ema = on_cpu(weights), None if ema is None else on_cpu(ema)
     with atomic_folder(target) as temporary:
         try:
-            write_weights(temporary / "model.safetensors", weights)
+            safetensors.torch.save_file(weights, temporary / "model.safetensors")
             if ema is not None:
-                write_weights(temporary / "ema.safetensors", ema)
+                safetensors.torch.save_file(ema, temporary / "ema.safetensors")
             torch.save(resume, temporary / "resume.pt")
             files = {file.name: sha256(file) for file in sorted(temporary.iterdir())}
             manifest = {"format": FORMAT, "step": step, "model": model_type, "files": files}
@@ -129,6 +133,15 @@ def latest_intact(folder: Path) -> tuple[Checkpoint, list[str]]:
     raise CheckpointError(f"no intact checkpoint in '{folder}'" + "".join(f"; {problem}" for problem in problems))
 
 
+def set_aside_after(folder: Path, step: int) -> None:
+    """Rename the checkpoints of steps after `step` to "damaged-…": a run that resumes from `step` writes them anew."""
+    for checkpoint in checkpoints(folder):
+        if checkpoint.step > step:
+            aside = folder / f"damaged-{checkpoint.path.name}"
+            shutil.rmtree(aside, ignore_errors=True)
+            checkpoint.path.rename(aside)
+
+
 def prune(folder: Path, keep_last: int, keep: set[int]) -> None:
     """Delete all but the newest `keep_last` checkpoints and those of the steps in `keep`, and leftovers of crashes."""
     for checkpoint in checkpoints(folder)[: -keep_last or None]:
@@ -138,10 +151,9 @@ def prune(folder: Path, keep_last: int, keep: set[int]) -> None:
         shutil.rmtree(leftover, ignore_errors=True)
 
 
-def write_weights(path: Path, weights: dict[str, Tensor]) -> None:
-    """Write tensors as safetensors (contiguous copies; the memory format is not stored)."""
-    whole = {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
-    safetensors.torch.save_file(whole, path)
+def on_cpu(weights: dict[str, Tensor]) -> dict[str, Tensor]:
+    """Contiguous copies on the CPU, as safetensors stores them (the memory format is not kept)."""
+    return {name: tensor.detach().cpu().contiguous().clone() for name, tensor in weights.items()}
 
 
 def read_weights(path: Path) -> dict[str, Tensor]:

@@ -13,6 +13,7 @@ from torch import Tensor
 
 from percepts.core.capabilities import Encodes, HasLikelihood, Reconstructs
 from percepts.core.config import Config
+from percepts.core.errors import ConfigError, DataError, NonFiniteError
 from percepts.core.progress import ProgressLine
 from percepts.core.random import numpy_generator, torch_generator
 from percepts.core.results import MetricResult, plain
@@ -32,6 +33,11 @@ class Evaluation(Config):
     bootstrap: int = 200
     """Resamples for the confidence intervals."""
     batch_size: int = 256
+
+    def __post_init__(self) -> None:
+        for name, least in (("images", 1), ("bootstrap", 0), ("batch_size", 1)):
+            if getattr(self, name) < least:
+                raise ConfigError(f"evaluation.{name} = {getattr(self, name)}", f"at least {least}")
 
 
 @dataclass(frozen=True)
@@ -64,17 +70,36 @@ def evaluate_model(model: Any, dataset: ImageDataset, settings: Evaluation, seed
         `reconstruction` (nll, excess and mse per image, nmse = Σ(x̂−x)²/Σx²), the number of images and the seconds.
     """
     started = time.monotonic()
-    if not isinstance(model, Encodes):
+    if not encodes_vectors(model, dataset):
         return {"seed": seed, "images": 0, "metrics": {}, "seconds": 0.0}
     table = encode_table(model, dataset, settings, seed)
+    if not bool(table.mean.isfinite().all()):
+        raise NonFiniteError(
+            "the model's codes are not finite", "a trained model", "an earlier checkpoint, with --step"
+        )
+    try:
+        metrics, skipped = measure_codes(table, settings, seed), None
+    except DataError as error:  # Too few images or labels for a score is no reason to lose the others.
+        metrics, skipped = {}, str(error)
     result: dict[str, Any] = {
         "seed": seed,
         "images": len(table.mean),
-        "metrics": {name: metric.to_json() for name, metric in measure_codes(table, settings, seed).items()},
+        "metrics": {name: metric.to_json() for name, metric in metrics.items()},
+        **({"skipped": skipped} if skipped else {}),
         "latents": describe_latents(table),
         "reconstruction": describe_reconstruction(table),
     }
     return {**plain(result), "seconds": round(time.monotonic() - started, 3)}
+
+
+@torch.no_grad()
+def encodes_vectors(model: Any, dataset: ImageDataset) -> bool:
+    """Whether `model` gives one vector an image, which is what these scores are about (not slots, not videos)."""
+    batch = dataset.gather(torch.zeros(1, dtype=torch.int64))
+    device = next(model.parameters()).device
+    if not isinstance(model, Encodes) or "image" not in batch:
+        return False
+    return model.encode(batch["image"].to(device)).mean.dim() == 2
 
 
 @torch.no_grad()

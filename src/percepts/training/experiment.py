@@ -18,7 +18,7 @@ import tyro
 
 from percepts.core.capabilities import Trainable, require
 from percepts.core.config import Config, flatten, to_json
-from percepts.core.errors import ConfigError, nearest
+from percepts.core.errors import ConfigError, RunError, nearest
 from percepts.core.files import write_json
 from percepts.core.random import derive_seed
 from percepts.core.runs import Run, now, provenance
@@ -27,11 +27,12 @@ from percepts.data.dataset import ImageDataset
 from percepts.data.folder import ImageFolder
 from percepts.data.stream import StreamConfig
 from percepts.training.catalogue import load_rooms
-from percepts.training.checkpoint import Checkpoint, checkpoints, latest_intact, load_weights
+from percepts.training.checkpoint import Checkpoint, checkpoints, latest_intact, load_weights, set_aside_after
+from percepts.training.checks import check_settings, parameter_groups
 from percepts.training.engine import Engine, Hook, Outcome
 from percepts.training.evaluation import Evaluation, evaluate_model
 from percepts.training.settings import Training
-from percepts.training.setup import processes, settled_precision
+from percepts.training.setup import device_of, processes, settled_precision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -46,8 +47,18 @@ class Data(Config):
     """Height and width of your images after resizing; None: the preset's size."""
     labels: Literal["none", "folder"] = "none"
     """"folder": your images' folder names are labels, and a linear probe of them is measured."""
+    max_unreadable: float = 0.05
+    """The largest share of your files that may be damaged; they are skipped and named."""
+    cache: str | None = None
+    """Where the decoded images are kept; None: in your folder, or in your cache folder where that is read-only."""
     preload: bool = False
     """Hold every image in memory (small data only)."""
+
+    def __post_init__(self) -> None:
+        if self.folder is None and self.size is not None:
+            raise ConfigError(f"data.size = {self.size} without data.folder", "a folder of pictures to resize")
+        if self.size is not None and self.size < 1:
+            raise ConfigError(f"data.size = {self.size}", "at least 1 pixel")
 
     def resolved(self) -> Data:
         """The same with your folder in the place of the preset's data."""
@@ -57,8 +68,14 @@ class Data(Config):
         if size is None:
             shape = self.dataset.build().image_shape
             size = shape[1] if shape[1] == shape[2] else (shape[1], shape[2])
-        own = ImageFolder.Config(path=str(Path(self.folder).expanduser().resolve()), size=size, labels=self.labels)
-        return dataclasses.replace(self, dataset=own, folder=None, size=None, labels="none")
+        own = ImageFolder.Config(
+            path=str(Path(self.folder).expanduser().resolve()),
+            size=size,
+            labels=self.labels,
+            max_unreadable=self.max_unreadable,
+            cache=self.cache,
+        )
+        return Data(dataset=own, preload=self.preload)
 
     def open(self) -> ImageDataset:
         """The dataset, in memory where `preload` says so."""
@@ -128,9 +145,11 @@ def start(experiment: Experiment, out: Path | str, **info: Any) -> tuple[Run, Ex
     """A new run folder with the resolved experiment. On several processes only the main one writes."""
     world = processes(experiment.training.device)
     resolved, dataset = experiment.resolved()
-    build_model(resolved, dataset)  # An experiment that cannot be built leaves no folder behind.
+    # An experiment that cannot run leaves no folder behind.
+    groups = parameter_groups(build_model(resolved, dataset))
+    check_settings(resolved.training, groups, resolved.sampling.batch_size, world.num_processes)
     if world.is_main_process:
-        Run.create(out, resolved, **info)
+        Run.create(out, resolved, data=dataset.identity, **info)
     world.wait_for_everyone()
     return Run.open(out), resolved
 
@@ -138,55 +157,84 @@ def start(experiment: Experiment, out: Path | str, **info: Any) -> tuple[Run, Ex
 def train(run: Run, experiment: Experiment, evaluate: Hook | None = None) -> Outcome:
     """Train the run from its newest intact checkpoint (or the beginning) and keep run.json up to date.
 
+    Args:
+        experiment: the run's own, or one that differs in what a resumed run may change (see `MAY_CHANGE`).
+        evaluate: called every `training.evaluate_every` steps; None: a small evaluation of the model.
+
     Raises:
         RunError: another process is writing to the run.
-        NonFiniteError: a loss term became NaN or infinite; the run is marked as failed.
+        ConfigError: `experiment` is another one than the run's.
+        NonFiniteError: a loss or gradient became NaN or infinite; the run is marked as failed.
     """
     world = processes(experiment.training.device)
     if not world.is_main_process:
         return _train(run, experiment, evaluate)
     with run.lock():
         try:
-            run.update(status="running", resumed=now() if checkpoints(run.checkpoints) else None)
+            resumed = {"resumed": now(), **provenance()} if checkpoints(run.checkpoints) else {}
             outcome = _train(run, experiment, evaluate)
         except KeyboardInterrupt:
             run.update(status="interrupted")
             raise
         except Exception as error:
-            run.update(status="failed", error=f"{type(error).__name__}: {error}")
+            # What fails before training begins (missing data, another setting) leaves the run as it was.
+            if run.info()["status"] == "running":
+                run.update(status="failed", error=f"{type(error).__name__}: {error}")
             raise
-        finished = outcome.status != "interrupted"
         run.update(
-            status="finished" if finished else "interrupted",
+            status="interrupted" if outcome.status == "interrupted" else "finished",
             ended=now(),
             step=outcome.step,
             seconds=round(outcome.seconds, 3),
             images_per_second=round(outcome.images_per_second, 1),
             stopped_by=outcome.status,
-            device=str(world.device),
+            error=None,
+            device=str(device_of(experiment.training.device)),
             threads=torch.get_num_threads(),
             processes=world.num_processes,
+            **resumed,
         )
         return outcome
 
 
 def _train(run: Run, experiment: Experiment, evaluate: Hook | None) -> Outcome:
+    warn = _check_change(run.config(), experiment)
     dataset = experiment.data.open()
+    if run.info().get("data", dataset.identity) != dataset.identity:
+        raise RunError(
+            f"the data of '{run.path}' has changed ({dataset.identity})", run.info()["data"], "a new run with --out"
+        )
     model = build_model(experiment, dataset)
+    if evaluate is None and experiment.training.evaluate_every:
+        evaluate = small_evaluation(dataset, experiment)
     engine = Engine(
         model, dataset, experiment.training, experiment.sampling, seed=experiment.seed, run=run, evaluate=evaluate
     )
-    writes = engine.world.is_main_process
-    if checkpoints(run.checkpoints):
-        checkpoint, problems = latest_intact(run.checkpoints)
-        if writes:
-            for problem in problems:
-                print(f"warning: {problem}; continuing from {checkpoint.path.name}")
-            run.forget_after(checkpoint.step)
+    checkpoint, problems = latest_intact(run.checkpoints) if checkpoints(run.checkpoints) else (None, [])
+    if checkpoint is not None:
         engine.restore(checkpoint)
-    elif writes:
-        run.forget_after(-1)
+    engine.world.wait_for_everyone()
+    if engine.world.is_main_process:
+        for line in [*warn, *(f"{problem}; continuing from step {engine.step}" for problem in problems)]:
+            print(f"warning: {line}")
+        set_aside_after(run.checkpoints, engine.step)
+        run.forget_after(engine.step if checkpoint is not None else -1)
+        write_json(run.config_file, to_json(experiment))
+        run.update(status="running")
+    engine.world.wait_for_everyone()
     return engine.fit()
+
+
+def small_evaluation(dataset: ImageDataset, experiment: Experiment) -> Hook:
+    """The evaluation during training: a smaller, faster one than at the end, as named numbers."""
+    settings = dataclasses.replace(experiment.evaluation, images=2000, exact=False, bootstrap=0)
+
+    def evaluate(model: Any, step: int) -> dict[str, Any]:
+        result = evaluate_model(model, dataset, settings, experiment.seed)
+        scores = {name: metric["value"] for name, metric in result["metrics"].items()}
+        return {**scores, **result.get("reconstruction", {})}
+
+    return evaluate
 
 
 def load(run: Run, step: int | None = None, ema: bool | None = None) -> tuple[Any, ImageDataset, Checkpoint]:
@@ -209,7 +257,7 @@ def load(run: Run, step: int | None = None, ema: bool | None = None) -> tuple[An
     model = build_model(experiment, dataset)
     averaged = experiment.training.ema_decay is not None if ema is None else ema
     load_weights(model, checkpoint.weights(averaged), str(checkpoint.path))
-    return model.eval(), dataset, checkpoint
+    return model.to(device_of(experiment.training.device)).eval(), dataset, checkpoint
 
 
 def measure(run: Run, settings: Evaluation | None = None, step: int | None = None) -> dict[str, Any]:
@@ -243,24 +291,42 @@ def build_model(experiment: Experiment, dataset: ImageDataset) -> Any:
     return require(model, Trainable, "training")
 
 
-RESUMABLE = ("training.", "evaluation.")
-"""Settings that a resumed run may change, unless they change the numbers of a step."""
-FIXED = ("training.optimizer", "training.group_optimizers", "training.accumulate", "training.precision")
+MAY_CHANGE = (
+    "evaluation.",
+    *(
+        f"training.{name}"
+        for name in [
+            "steps",
+            "max_minutes",
+            "log_every",
+            "evaluate_every",
+            "checkpoint_every",
+            "keep_last",
+            "keep_best",
+            "tensorboard",
+            "device",
+            "threads",
+        ]
+    ),
+)
+"""Settings that a resumed run may change: none of them enters into a step."""
 
 
-def change(run: Run, experiment: Experiment) -> None:
-    """Give a run that is about to be resumed other settings, of those that may change.
+def _check_change(before: Experiment, after: Experiment) -> list[str]:
+    """Warnings about the change of a run that is resumed.
 
     Raises:
         ConfigError: a setting that would make it another experiment.
     """
-    before, after = dict(flatten(run.config())), dict(flatten(experiment))
-    for name in after.keys() | before.keys():
-        allowed = name.startswith(RESUMABLE) and not name.startswith(FIXED)
-        if before.get(name) != after.get(name) and not allowed:
+    old, new = dict(flatten(before)), dict(flatten(after))
+    for name in sorted(new.keys() | old.keys()):
+        if old.get(name) != new.get(name) and not name.startswith(MAY_CHANGE):
             raise ConfigError(
-                f"resuming with {name} = {after.get(name)} a run that has {before.get(name)}",
+                f"resuming with {name} = {new.get(name)} a run that has {old.get(name)}",
                 "the same experiment (steps, limits, logging and evaluation may change)",
                 "start a new run with --out",
             )
-    write_json(run.config_file, to_json(experiment))
+    shape = after.training.optimizer.schedule.shape
+    if before.training.steps != after.training.steps and shape != "constant":
+        return [f"the {shape} learning-rate schedule now ends at step {after.training.steps}: the rate jumps here"]
+    return []

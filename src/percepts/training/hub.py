@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from percepts.core.optional import require_package
-from percepts.training.sharing import from_pretrained, save_pretrained
+from percepts.training.sharing import load_saved, locate, read_config, write_model
 
 require_package("huggingface_hub", extra="hub")
 
@@ -22,8 +22,11 @@ class HubMixin(ModelHubMixin):
     """Adds `save_pretrained`, `from_pretrained` and `push_to_hub`; the files are those of `training.sharing`."""
 
     def _save_pretrained(self, save_directory: Path) -> None:
-        save_pretrained(self, save_directory)
+        write_model(self, save_directory)
 
     @classmethod
     def _from_pretrained(cls, *, model_id: str, revision: str | None = None, **unused: Any) -> Any:
-        return from_pretrained(model_id, revision=revision)
+        folder = locate(model_id, revision)
+        model: Any = cls(read_config(folder))  # type: ignore[call-arg]
+        load_saved(model, folder)
+        return model.eval()

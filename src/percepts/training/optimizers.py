@@ -26,6 +26,10 @@ class Schedule(Config):
     final: float = 0.1
     """The factor at the last step."""
 
+    def __post_init__(self) -> None:
+        if self.warm_up < 0 or not 0 < self.final <= 1:
+            raise ConfigError(f"schedule with warm_up {self.warm_up} and final {self.final}", "≥ 0 steps, in (0, 1]")
+
     def factor(self, step: int, steps: int) -> float:
         """The factor for optimisation step `step` (0-based) of `steps`."""
         if step < self.warm_up:
@@ -55,14 +59,21 @@ class Optimizer(Config):
     """Largest L2 norm of the group's gradient; None clips nothing."""
     schedule: Schedule = field(default_factory=Schedule)
 
-    def over(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
-        """The torch optimiser over `parameters`, fused where torch offers it (same mathematics, one kernel).
+    def __post_init__(self) -> None:
+        checks = {
+            "lr": (0 < self.lr < math.inf, "a positive learning rate"),
+            "betas": (all(0 <= beta < 1 for beta in self.betas), "two numbers in [0, 1)"),
+            "eps": (0 < self.eps < math.inf, "a positive number"),
+            "weight_decay": (0 <= self.weight_decay < math.inf, "a number that is not negative"),
+            "momentum": (0 <= self.momentum < 1, "a number in [0, 1)"),
+            "clip_norm": (self.clip_norm is None or 0 < self.clip_norm < math.inf, "a positive number, or none"),
+        }
+        for name, (right, expected) in checks.items():
+            if not right:
+                raise ConfigError(f"{name} = {getattr(self, name)}", expected)
 
-        Raises:
-            ConfigError: a learning rate that is not positive.
-        """
-        if not self.lr > 0:
-            raise ConfigError(f"lr = {self.lr}", "a positive learning rate")
+    def over(self, parameters: Iterable[torch.nn.Parameter]) -> torch.optim.Optimizer:
+        """The torch optimiser over `parameters`, fused where torch offers it (same mathematics, one kernel)."""
         parameters = list(parameters)
         common: dict[str, Any] = {"lr": self.lr, "weight_decay": self.weight_decay}
         if self.name == "adam":

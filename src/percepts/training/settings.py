@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -37,7 +38,8 @@ class Training(Config):
     checkpoint_every: int = 1000
     keep_last: int = 2
     keep_best: str | None = None
-    """Also keep the checkpoint with the lowest value of this logged name; a leading '-' keeps the highest."""
+    """Also keep the checkpoint with the lowest value of this logged name; a leading '-' keeps the highest
+    (on the command line: --keep-best=-evaluation/mig.dlib)."""
     tensorboard: bool = False
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
@@ -51,7 +53,9 @@ class Training(Config):
                 raise ConfigError(f"training.{name} = {getattr(self, name)}", "at least 1")
         if self.evaluate_every < 0:
             raise ConfigError(f"training.evaluate_every = {self.evaluate_every}", "0 (never) or a number of steps")
-        if self.max_minutes is not None and not self.max_minutes > 0:
+        if self.max_minutes is not None and not 0 < self.max_minutes < math.inf:
             raise ConfigError(f"training.max_minutes = {self.max_minutes}", "a positive number of minutes")
+        if self.threads is not None and self.threads < 1:
+            raise ConfigError(f"training.threads = {self.threads}", "at least 1, or none for torch's choice")
         if self.ema_decay is not None and not 0 < self.ema_decay < 1:
             raise ConfigError(f"training.ema_decay = {self.ema_decay}", "a number between 0 and 1")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import os
 import signal
 import types
 from typing import Any, Literal
@@ -10,20 +11,34 @@ from typing import Any, Literal
 import torch
 from accelerate import PartialState
 
+from percepts.core.errors import ConfigError
 from percepts.training.settings import Training
 
 
 def processes(device: Literal["auto", "cpu", "cuda"] = "auto") -> PartialState:
-    """The processes of this run as `accelerate launch` made them (one, without it), and this one's device."""
+    """The processes of this run as `accelerate launch` made them (one, without it).
+
+    Raises:
+        ConfigError: a GPU is asked for and torch finds none.
+    """
+    if device == "cuda" and not torch.cuda.is_available():
+        raise ConfigError("device = cuda, and torch finds no GPU", fix="--device cpu, or percepts doctor")
     return PartialState(cpu=device == "cpu")
 
 
+def device_of(device: Literal["auto", "cpu", "cuda"]) -> torch.device:
+    """Where this process computes. accelerate decides once for the whole program; the CPU can still be asked for."""
+    return torch.device("cpu") if device == "cpu" else processes(device).device
+
+
 def prepare_model(model: Any, channels_last: Literal["auto", "yes", "no"], device: torch.device) -> Any:
-    """`model` on `device`, its convolution weights channels-last where wanted (noted as `uses_channels_last`)."""
-    convolves = any(isinstance(part, torch.nn.Conv2d | torch.nn.ConvTranspose2d) for part in model.modules())
-    wanted = channels_last == "yes" or (channels_last == "auto" and convolves)
-    model = model.to(device, memory_format=torch.channels_last) if wanted else model.to(device)
-    model.uses_channels_last = wanted
+    """`model` on `device`, its 2-D convolutions channels-last where wanted (noted as `uses_channels_last`)."""
+    model = model.to(device)
+    convolutions = [part for part in model.modules() if isinstance(part, torch.nn.Conv2d | torch.nn.ConvTranspose2d)]
+    model.uses_channels_last = channels_last == "yes" or (channels_last == "auto" and bool(convolutions))
+    if model.uses_channels_last:
+        for part in convolutions:
+            part.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     return model
 
 
@@ -31,14 +46,16 @@ def settle_threads(training: Training) -> None:
     """Apply the thread count and the determinism that `training` asks for."""
     if training.threads is not None:
         torch.set_num_threads(training.threads)
-    torch.use_deterministic_algorithms(training.deterministic)
+    if training.deterministic:
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True)
 
 
 def settled_precision(training: Training) -> Training:
     """`training` with the precision "auto" decided for this machine."""
     if training.precision != "auto":
         return training
-    native = native_bf16(processes(training.device).device)
+    native = native_bf16(device_of(training.device))
     return dataclasses.replace(training, precision="bf16" if native else "fp32")
 
 

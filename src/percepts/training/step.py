@@ -8,6 +8,7 @@ import torch
 import torch.distributed as distributed
 from torch import Tensor
 
+from percepts.core.errors import ConfigError
 from percepts.core.random import torch_generator
 
 
@@ -24,6 +25,7 @@ class TrainingStep:
         part, parts: which of how many equal parts of the global batch this is; parts lie process by process.
         spread: how many processes share the batch.
         known_means: for accumulated training, the global values of `mean` found by a first pass, in call order.
+        probing: this is that first pass.
     """
 
     index: int
@@ -32,6 +34,7 @@ class TrainingStep:
     parts: int = 1
     spread: int = 1
     known_means: list[Tensor] | None = None
+    probing: bool = False
     seen_means: list[Tensor] = field(default_factory=list)
     calls: int = 0
 
@@ -53,6 +56,11 @@ class TrainingStep:
             return value
         if self.known_means is not None:
             total = self.known_means[len(self.seen_means)]
+        elif self.parts > self.spread and not self.probing:
+            raise ConfigError(
+                "the model takes a mean over the batch in accumulated training without having said so",
+                "couples_batch = True in its class",
+            )
         else:
             total = value.detach().clone()
             if self.spread > 1:

@@ -9,13 +9,18 @@ from percepts.core.optional import require_package
 
 
 class TensorBoard:
-    """Writes logged lines as TensorBoard scalars into the run folder (extra `tensorboard`)."""
+    """Writes logged lines as TensorBoard scalars into the run folder (extra `tensorboard`).
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: of the run.
+        step: the run continues after this step; later events of an earlier attempt are dropped.
+    """
+
+    def __init__(self, folder: Path, step: int) -> None:
         require_package("tensorboard", extra="tensorboard")
         from torch.utils.tensorboard import SummaryWriter
 
-        self.writer = SummaryWriter(log_dir=str(folder / "tensorboard"))
+        self.writer = SummaryWriter(log_dir=str(folder / "tensorboard"), purge_step=step + 1)
 
     def log(self, entry: dict[str, Any]) -> None:
         """One line of metrics.jsonl; a list of numbers becomes one scalar an element."""
