@@ -16,6 +16,7 @@ from percepts.metrics import (
     mig,
     modularity,
     mutual_information,
+    regression_probe,
     sap,
     sap_continuous,
     unsupervised_scores,
@@ -99,6 +100,35 @@ def test_fractions_where_indices_are_needed(name: str) -> None:
         with pytest.raises(DataError, match="no whole numbers"):
             METRICS[name](codes, factors + 0.5)
         METRICS[name](codes, factors.astype(np.float32))
+
+
+SPLIT_METRICS: dict[str, Callable] = {
+    "dci": lambda *tables: dci(*tables, predictor="forest", trees=2, rng=np.random.default_rng(0)),
+    "dci_lasso": lambda *tables: dci(*tables, predictor="lasso", rng=np.random.default_rng(0)),
+    "sap": sap,
+    "explicitness": explicitness,
+    "regression_probe": regression_probe,
+}
+
+
+@pytest.mark.parametrize("split_metric", SPLIT_METRICS.values(), ids=SPLIT_METRICS)
+def test_test_rows_have_the_columns_and_rows_of_the_training_ones(split_metric: Callable) -> None:
+    codes, factors = table()
+    narrow, wide = codes[:, :2], np.repeat(factors, 2, axis=1)
+    with pytest.raises(DataError, match="training codes have 3 columns and test codes 2"):
+        split_metric(codes, factors, narrow, factors)
+    with pytest.raises(DataError, match="training factors have 2 columns and test factors 4"):
+        split_metric(codes, factors, codes, wide)
+    with pytest.raises(DataError, match="test codes have 40 rows and test factors 39"):
+        split_metric(codes, factors, codes, factors[:39])
+    with pytest.raises(DataError, match="test codes holds 1 values that are NaN"):
+        split_metric(codes, factors, np.where(np.arange(120).reshape(40, 3) == 5, np.nan, codes), factors)
+
+
+@pytest.mark.parametrize("split_metric", [SPLIT_METRICS["dci"], SPLIT_METRICS["dci_lasso"], sap])
+def test_test_rows_of_one_factor_value_still_have_a_score(split_metric: Callable) -> None:
+    codes, factors = table()
+    assert np.isfinite(split_metric(codes, factors, codes, np.ones_like(factors)).value)
 
 
 def test_tables_without_factors() -> None:

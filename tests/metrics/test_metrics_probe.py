@@ -50,11 +50,11 @@ def test_bad_probe_input(rng: np.random.Generator) -> None:
         linear_probe(codes, np.zeros(100), codes, labels)
     with pytest.raises(DataError, match=r"training labels has shape \(99,\)"):
         linear_probe(codes, labels[:99], codes, labels)
-    with pytest.raises(DataError, match="the same encoder"):
+    with pytest.raises(DataError, match="the same columns"):
         linear_probe(codes, labels, codes[:, :1], labels)
-    with pytest.raises(DataError, match="the same targets"):
+    with pytest.raises(DataError, match="the same columns"):
         regression_probe(codes, codes, codes, codes[:, :1])
-    with pytest.raises(DataError, match="the same encoder"):
+    with pytest.raises(DataError, match="the same columns"):
         regression_probe(codes, codes, codes[:, :1], codes)
 
 

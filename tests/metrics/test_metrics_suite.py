@@ -3,6 +3,7 @@ import json
 import numpy as np
 import pytest
 
+from percepts.core.errors import DataError
 from percepts.core.results import MetricResult
 from percepts.metrics import evaluate_codes
 
@@ -56,11 +57,41 @@ def test_one_generator_state_one_set_of_scores(rng: np.random.Generator) -> None
     assert run() == run()
 
 
-def test_the_slow_suite_boosts_trees(rng: np.random.Generator) -> None:
+@pytest.mark.parametrize("fast", [True, False])
+def test_published_names_have_published_sizes(fast: bool, rng: np.random.Generator) -> None:
+    """Sizes of the votes in Locatello et al. 2019, and every row that the table has."""
     codes, factors = sample(rng, 60)
-    results = evaluate_codes(codes, factors, rng=rng, fast=False)
-    assert set(results) == NAMES - {"dci.forest"} | {"dci.gbt"}
-    assert results["factor_vae.dlib"].parameters["num_train"] == 10000
+    results = evaluate_codes(codes, factors, rng=rng, fast=fast)
+    assert set(results) == NAMES - {"dci.forest"} | {"dci.forest" if fast else "dci.gbt"}
+    for name in ("factor_vae.dlib", "beta_vae.dlib"):
+        sizes = results[name].parameters
+        assert (sizes["num_train"], sizes["num_eval"]) == (10000, 5000)
+    for name in ("sap.dlib", "explicitness.dlib", "dci.lasso"):
+        sizes = results[name].parameters
+        assert (sizes["num_train"], sizes["num_test"]) == (40, 20)
+
+
+def test_only_the_forest_trains_on_fewer_rows(rng: np.random.Generator) -> None:
+    results = evaluate_codes(*sample(rng, 3300), rng=rng)
+    rows = {name: result.parameters.get("num_train") for name, result in results.items()}
+    assert rows["dci.forest"] == 2000
+    assert {rows[name] for name in ("sap.dlib", "explicitness.dlib", "dci.lasso")} == {2200}
+
+
+def test_a_small_table_loses_single_scores_only(caplog: pytest.LogCaptureFixture) -> None:
+    """With one odd row among twelve, the test rows hold a single value and explicitness has nothing to separate."""
+    factors = np.zeros((12, 1), int)
+    rng = np.random.default_rng(0)
+    factors[np.random.default_rng(0).permutation(12)[0]] = 1  # the first training row
+    results = evaluate_codes(factors + np.linspace(0, 0.1, 12)[:, None], factors, rng=rng)
+    assert set(results) == NAMES - {"explicitness.dlib", "beta_vae.dlib"}
+    assert [record.message.partition(":")[0] for record in caplog.records] == ["A score is left out"] * 2
+
+
+def test_too_few_rows_are_refused_before_anything_is_measured(rng: np.random.Generator) -> None:
+    codes, factors = sample(rng, 9)
+    with pytest.raises(DataError, match="only 9 samples"):
+        evaluate_codes(codes, factors, rng=rng)
 
 
 @pytest.mark.parametrize("codes", [np.zeros((60, 2)), np.full((60, 2), 0.1), np.ones((60, 1))])

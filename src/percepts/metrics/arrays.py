@@ -52,6 +52,62 @@ def as_continuous_pair(
     return table, values
 
 
+def as_split(
+    codes: Codes, factors: Factors, test_codes: TestCodes, test_factors: TestFactors
+) -> tuple[
+    Float[np.ndarray, "samples codes"],
+    Int[np.ndarray, "samples factors"],
+    Float[np.ndarray, "tests codes"],
+    Int[np.ndarray, "tests factors"],
+]:
+    """Training and test rows of codes and discrete factors, each as `as_pair` gives them; test factors may be constant.
+
+    Raises:
+        DataError: as `as_pair`, or test rows with another number of codes or factors than the training rows.
+    """
+    train, values = as_pair(codes, factors)
+    test, test_values = as_table(test_codes, "test codes"), as_discrete(test_factors, "test factors")
+    _check_rows(test, test_values, "test ")
+    check_same_columns(train, test, "codes")
+    check_same_columns(values, test_values, "factors")
+    return train, values, test, test_values
+
+
+def as_continuous_split(
+    codes: Codes, factors: Factors, test_codes: TestCodes, test_factors: TestFactors
+) -> tuple[
+    Float[np.ndarray, "samples codes"],
+    Float[np.ndarray, "samples factors"],
+    Float[np.ndarray, "tests codes"],
+    Float[np.ndarray, "tests factors"],
+]:
+    """Training and test rows of codes and measured factors, each as `as_continuous_pair` gives them.
+
+    Raises:
+        DataError: as `as_continuous_pair`, or test rows with another number of codes or factors than the training rows.
+    """
+    train, values = as_continuous_pair(codes, factors)
+    test, test_values = as_table(test_codes, "test codes"), as_table(test_factors, "test factors")
+    _check_rows(test, test_values, "test ")
+    check_same_columns(train, test, "codes")
+    check_same_columns(values, test_values, "factors")
+    return train, values, test, test_values
+
+
+def check_same_columns(train: np.ndarray, test: np.ndarray, name: str) -> None:
+    """Refuse training and test tables of different widths.
+
+    Raises:
+        DataError: naming both widths; the message calls the tables `name`.
+    """
+    if train.shape[1] != test.shape[1]:
+        raise DataError(
+            f"training {name} have {train.shape[1]} columns and test {name} {test.shape[1]}",
+            "the same columns in both",
+            "cut training and test rows from one table",
+        )
+
+
 def as_table(values: Table, name: str = "codes") -> Float[np.ndarray, "samples columns"]:
     """A float64 table of at least two rows and one column.
 
@@ -169,7 +225,7 @@ def split_rows(
     return rows[:num_train], rows[num_train : num_train + num_test]
 
 
-def _check_rows(codes: np.ndarray, factors: np.ndarray) -> None:
+def _check_rows(codes: np.ndarray, factors: np.ndarray, which: str = "") -> None:
     if len(codes) == len(factors):
         return
     fix = "give both for the same images, in the same order"
@@ -177,8 +233,5 @@ def _check_rows(codes: np.ndarray, factors: np.ndarray) -> None:
         fix = "codes.T: the codes seem to be stored as [codes, samples]"
     elif factors.shape[1] == len(codes):
         fix = "factors.T: the factors seem to be stored as [factors, samples]"
-    raise DataError(
-        f"codes have {len(codes)} rows and factors {len(factors)} (shapes {codes.shape} and {factors.shape})",
-        "one row a sample in both",
-        fix,
-    )
+    rows = f"{which}codes have {len(codes)} rows and {which}factors {len(factors)}"
+    raise DataError(f"{rows} (shapes {codes.shape} and {factors.shape})", "one row a sample in both", fix)

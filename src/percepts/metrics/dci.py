@@ -19,8 +19,8 @@ from percepts.metrics.arrays import (
     Factors,
     TestCodes,
     TestFactors,
-    as_continuous_pair,
-    as_pair,
+    as_continuous_split,
+    as_split,
     spread,
     standardised,
     varying,
@@ -60,14 +60,13 @@ def dci(
         `train_informativeness`, and per factor and per code values. Factors that do not vary are left out.
 
     Raises:
-        DataError: arrays that do not fit together (see `as_pair`).
+        DataError: arrays that do not fit together (see `as_split`).
         PerceptsError: an unknown predictor.
     """
     if predictor not in get_args(Predictor):
         raise PerceptsError(f"DCI predictor '{predictor}'", "one of " + ", ".join(get_args(Predictor)))
-    check = as_continuous_pair if predictor == "lasso" else as_pair
-    train, values = check(codes, factors)
-    test, test_values = check(test_codes, test_factors)
+    check = as_continuous_split if predictor == "lasso" else as_split
+    train, values, test, test_values = check(codes, factors, test_codes, test_factors)
     kept = varying(values)
     tables = (train, values[:, kept], test, test_values[:, kept])
     if predictor == "lasso":

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float
 
 from percepts.core.errors import DataError
 from percepts.core.results import MetricResult
-from percepts.metrics.arrays import Codes, Factors, TestCodes, TestFactors, as_pair, standardised, varying
+from percepts.metrics.arrays import Codes, Factors, TestCodes, TestFactors, as_split, standardised, varying
 from percepts.metrics.bootstrap import bootstrap_interval
 from percepts.metrics.information import Information
 
@@ -106,10 +106,9 @@ def explicitness(
         from the training or test rows are skipped; a factor without any value to score is NaN and left out.
 
     Raises:
-        DataError: arrays that do not fit together, or nothing that can be scored.
+        DataError: arrays that do not fit together (see `as_split`), or nothing that can be scored.
     """
-    train, train_values = as_pair(codes, factors)
-    test, test_values = as_pair(test_codes, test_factors)
+    train, train_values, test, test_values = as_split(codes, factors, test_codes, test_factors)
     train, test = standardised(train, test)
     on_test, on_train = np.full((2, train_values.shape[1]), np.nan)
     for factor in np.flatnonzero(varying(train_values)):

@@ -14,9 +14,10 @@ from percepts.metrics.arrays import (
     TestCodes,
     TestFactors,
     TestLabels,
-    as_continuous_pair,
+    as_continuous_split,
     as_labels,
     as_table,
+    check_same_columns,
     standardised,
 )
 from percepts.metrics.bootstrap import bootstrap_interval
@@ -56,7 +57,8 @@ def linear_probe(
     """
     from sklearn.linear_model import LogisticRegression
 
-    train, test = _tables(train_codes, test_codes)
+    train, test = as_table(train_codes, "training codes"), as_table(test_codes, "test codes")
+    check_same_columns(train, test, "codes")
     labels = as_labels(train_labels, len(train), "training labels")
     test_truth = as_labels(test_labels, len(test), "test labels")
     if np.unique(labels).size < 2:
@@ -125,11 +127,7 @@ def regression_probe(
     Raises:
         DataError: arrays that do not fit together.
     """
-    train, targets = as_continuous_pair(train_codes, train_targets)
-    test, truth = as_continuous_pair(test_codes, test_targets)
-    if targets.shape[1] != truth.shape[1]:
-        raise DataError(f"{targets.shape[1]} training and {truth.shape[1]} test targets", "the same targets")
-    train, test = _tables(train, test)
+    train, targets, test, truth = as_continuous_split(train_codes, train_targets, test_codes, test_targets)
     train, test = standardised(train, test)
     centre = targets.mean(axis=0)
     root = np.sqrt(penalty) * np.eye(train.shape[1])
@@ -164,12 +162,3 @@ def determination(
     total = ((truth - truth.mean(axis=0)) ** 2).sum(axis=0)
     constant = truth.min(axis=0) == truth.max(axis=0)
     return np.where(constant, (error <= 1e-20).astype(np.float64), 1.0 - error / np.where(constant, 1.0, total))
-
-
-def _tables(train_codes: Codes, test_codes: TestCodes) -> tuple[np.ndarray, np.ndarray]:
-    train, test = as_table(train_codes, "training codes"), as_table(test_codes, "test codes")
-    if train.shape[1] != test.shape[1]:
-        raise DataError(
-            f"training codes have {train.shape[1]} columns and test codes {test.shape[1]}", "the same encoder for both"
-        )
-    return train, test

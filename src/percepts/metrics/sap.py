@@ -6,7 +6,16 @@ import numpy as np
 from jaxtyping import Float
 
 from percepts.core.results import MetricResult
-from percepts.metrics.arrays import Codes, Factors, TestCodes, TestFactors, as_continuous_pair, as_pair, spread, varying
+from percepts.metrics.arrays import (
+    Codes,
+    Factors,
+    TestCodes,
+    TestFactors,
+    as_continuous_pair,
+    as_split,
+    spread,
+    varying,
+)
 from percepts.metrics.bootstrap import bootstrap_interval
 
 
@@ -29,10 +38,9 @@ def sap(
         counts as 0; factors that do not vary are left out of the mean.
 
     Raises:
-        DataError: arrays that do not fit together (see `as_pair`).
+        DataError: arrays that do not fit together (see `as_split`).
     """
-    train, values = as_pair(codes, factors)
-    test, test_values = as_pair(test_codes, test_factors)
+    train, values, test, test_values = as_split(codes, factors, test_codes, test_factors)
     kept = varying(values)
     scores = np.stack(
         [
