@@ -153,6 +153,14 @@ class TestArrayFiles:
             ArrayFile.Config(path=str(tmp_path / "a.npz"), **keywords).build()
         assert_one_line(error, *words)
 
+    def test_an_archive_without_arrays(self, tmp_path: Path) -> None:
+        np.savez(tmp_path / "a.npz")
+        for keywords in ({}, {"image_key": "images"}):
+            with pytest.raises(DataError) as error:
+                ArrayFile.Config(path=str(tmp_path / "a.npz"), **keywords).build()
+            assert_one_line(error, "holds no arrays", "an .npz file with an array of images")
+            assert "Try" not in str(error.value)
+
     def test_pickles_are_refused(self, tmp_path: Path) -> None:
         objects = np.array([{"a": 1}], dtype=object)
         np.save(tmp_path / "a.npy", objects, allow_pickle=True)
@@ -222,6 +230,13 @@ class TestDictErrors:
             (noise(4, 4), {}, ["a ndarray", "dict, or an (image, label) pair"]),
             ({"image": np.full((4, 4), 9.0)}, {}, ["item 0", "9", "astype"]),
             ((noise(4, 4), 0.5), {}, ["factors", "float64"]),
+            ((noise(4, 4), [[1, 2], [3]]), {}, ["item 0: factors that make no array"]),
+            ((noise(4, 4), [[1, 2], [3, 4]]), {}, ["item 0: factors of shape (2, 2)", "a vector"]),
+            (
+                {"image": noise(4, 4), "map": np.zeros((4, 5), int)},
+                {"segmentation_key": "map"},
+                ["segmentation of shape (4, 5)", "(4, 4)"],
+            ),
         ],
     )
     def test_the_first_item_teaches(self, item: Any, keywords: dict[str, Any], words: list[str]) -> None:
@@ -238,6 +253,21 @@ class TestDictErrors:
         with pytest.raises(DataError) as error:
             dataset[1]
         assert_one_line(error, "item 1", "(1, 4, 5)", "size=")
+
+    @pytest.mark.parametrize(
+        ("other", "words"),
+        [
+            ((noise(4, 4), [1]), ["item 1 has 1 factors, item 0 has 2"]),
+            ((noise(4, 4), [1, 2, 3]), ["item 1 has 3 factors, item 0 has 2"]),
+            ((noise(4, 4), [[1], [2, 3]]), ["item 1: factors that make no array"]),
+            ({"image": noise(4, 4)}, ["item 1 holds image, item 0 image, factors"]),
+        ],
+    )
+    def test_items_that_do_not_stack(self, other: Any, words: list[str]) -> None:
+        dataset = DictDataset([(noise(4, 4), [0, 1]), other])
+        with pytest.raises(DataError) as error:
+            dataset.gather(torch.tensor([0, 1]))
+        assert_one_line(error, *words)
 
 
 class TestDictConversions:

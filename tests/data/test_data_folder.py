@@ -265,7 +265,8 @@ class TestCache:
         (pictures.parent / "file").write_text("")
         with pytest.raises(DataError) as error:
             ImageFolder.Config(path=str(pictures), cache=str(pictures.parent / "file")).build()
-        assert_one_line(error, "no cache folder can be written", "cache=FOLDER")
+        assert_one_line(error, "no cache folder can be written", "(Not a directory)", "--data.cache FOLDER")
+        assert "disk space" not in str(error.value)
 
     def test_a_full_disk_leaves_the_old_cache(self, pictures: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ImageFolder.Config(path=str(pictures)).build()
@@ -349,11 +350,16 @@ class TestBadInput:
             (pictures / "cats" / f"{name}.png").write_text("broken")
         with pytest.raises(DataError) as error:
             ImageFolder.Config(path=str(pictures)).build()
-        assert_one_line(error, "4 of 12", "cats/01.png", "and 1 more", "5.0%", "max_unreadable")
+        words = ("and 1 more; expected none, as a share of 0.05 of 12 allows", "--data.max-unreadable 0.34")
+        assert_one_line(error, "4 of 12", "cats/01.png", *words)
+        with pytest.raises(DataError) as error:
+            ImageFolder.Config(path=str(pictures), max_unreadable=0.2).build()
+        assert_one_line(error, "expected at most 2, as a share of 0.2 of 12 allows")
+        assert len(ImageFolder.Config(path=str(pictures), max_unreadable=0.34).build()) == 8
 
     def test_nothing_but_unreadable_files_is_an_error(self, tmp_path: Path) -> None:
         (tmp_path / "a.png").write_text("broken")
-        with pytest.raises(DataError, match="1 of 1"):
+        with pytest.raises(DataError, match=r"1 of 1 .*expected at least one picture.*Try: repair these files"):
             ImageFolder.Config(path=str(tmp_path), max_unreadable=1.0).build()
 
     def test_missing_file_empty_and_pictureless_folders(self, tmp_path: Path) -> None:

@@ -16,6 +16,7 @@ from torch.distributions import Normal, kl_divergence
 from percepts.core.capabilities import Losses, StillStep
 from percepts.core.errors import ConfigError
 from percepts.factors.beta_vae import BetaVAE
+from percepts.factors.capacity import FactorChannels
 from percepts.factors.cci_vae import CCIVAE, CapacitySchedule, penalise
 from percepts.factors.vae import VAE
 from percepts.nn.broadcast import SpatialBroadcastDecoder
@@ -160,8 +161,30 @@ def test_models_without_a_shape_or_with_a_strange_decoder_say_what_to_do() -> No
     masks = SpatialBroadcastDecoder.Config(extra_channels=1)
     with pytest.raises(ConfigError, match="extra_channels = 1"):
         VAE.Config(**{**SHARED, "decoder": masks}).build()
-    with pytest.raises(ConfigError, match="not negative"):
-        BetaVAE.Config(beta=-1.0, **SHARED).build()
+
+
+@pytest.mark.parametrize("bad", [-1.0, math.nan, math.inf])
+def test_weights_are_finite_and_not_negative(bad: float) -> None:
+    with pytest.raises(ConfigError, match=r"^beta = .*expected a finite number"):
+        BetaVAE.Config(beta=bad)
+    with pytest.raises(ConfigError, match=r"^beta_normalised = .*expected a finite number"):
+        BetaVAE.Config(beta_normalised=bad)
+    with pytest.raises(ConfigError, match=r"^gamma = .*expected a finite number"):
+        CCIVAE.Config(gamma=bad)
+    with pytest.raises(ConfigError, match=r"^gamma = .*expected a finite number"):
+        FactorChannels.Config(gamma=bad)
+    with pytest.raises(ConfigError, match=r"^capacity stop = .*expected a finite number"):
+        CapacitySchedule(stop=bad)
+
+
+def test_a_code_has_at_least_one_latent() -> None:
+    for kind in (VAE.Config, BetaVAE.Config, CCIVAE.Config):
+        assert kind(latent_size=1).latent_size == 1
+        for size in (0, -3):
+            with pytest.raises(ConfigError, match=f"latent_size = {size}; expected at least one"):
+                kind(latent_size=size)
+    with pytest.raises(ConfigError, match="warm_up = -1"):
+        BetaVAE.Config(warm_up=-1)
 
 
 def test_under_autocast_the_loss_is_float32_and_close() -> None:

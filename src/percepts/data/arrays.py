@@ -185,13 +185,16 @@ def _check_range(values: NDArray[Any]) -> None:
         raise DataError(f"image values from {low:g} to {high:g}", "floating-point values in [0, 1]", fix)
 
 
-def class_indices(what: str, values: NDArray[Any] | Tensor) -> Int64[Tensor, "..."]:
-    """`values` as int64.
+def class_indices(what: str, values: Any) -> Int64[Tensor, "..."]:
+    """`values`, an array, a tensor or lists of numbers, as int64.
 
     Raises:
-        DataError: they are not integers from 0 on; the message calls them `what`.
+        DataError: they are ragged or not integers from 0 on; the message calls them `what`.
     """
-    array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    try:
+        array = values.detach().cpu().numpy() if isinstance(values, Tensor) else np.asarray(values)
+    except (ValueError, TypeError, RuntimeError) as error:
+        raise DataError(f"{what} that make no array ({error})", "integers, as many in every row") from error
     if array.dtype.kind not in "iub":
         raise DataError(f"{what} of type {array.dtype}", "integers, 0 for the first value")
     if array.size and int(array.min()) < 0:
@@ -220,14 +223,16 @@ def _read_npz(path: Path, config: ArrayFile.Config) -> dict[str, NDArray[Any]]:
     try:
         with np.load(path, allow_pickle=False) as archive:
             names = list(archive.files)
+            if not names:
+                raise DataError(f"'{path}' holds no arrays", "an .npz file with an array of images")
             image = config.image_key or (names[0] if len(names) == 1 else "images")
             wanted = {"image": image, "factors": config.factor_key, "segmentation": config.segmentation_key}
             for option, name in wanted.items():
                 if name is not None and name not in names:
                     prefix = {"factors": "factor"}.get(option, option)
                     raise DataError(
-                        f"'{path}' has no array '{name}', it has {', '.join(names) or 'none'}",
-                        fix=f"{prefix}_key={nearest(name, names) or (names[0] if names else '')}",
+                        f"'{path}' has no array '{name}', it has {', '.join(names)}",
+                        fix=f"{prefix}_key={nearest(name, names) or names[0]}",
                     )
             return {option: archive[name] for option, name in wanted.items() if name is not None}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:

@@ -8,6 +8,7 @@ array is held in memory; a large one is read row by row, and memory does not gro
 from __future__ import annotations
 
 import logging
+import math
 import os
 from collections import deque
 from collections.abc import Iterator
@@ -128,11 +129,16 @@ class ImageFolder(ImageDataset):
         first = ", ".join(f"{name} ({reason})" for name, reason in self.unreadable[:3])
         more = f" and {count - 3} more" if count > 3 else ""
         message = f"{count} of {total} pictures in '{root}' cannot be read: {first}{more}"
-        if count == total or count > self.config.max_unreadable * total:
+        share = self.config.max_unreadable
+        if count == total:
+            raise DataError(message, "at least one picture that can be read", "repair these files")
+        if count > share * total:
+            allowed = f"at most {int(share * total)}" if share * total >= 1 else "none"
+            enough = math.ceil(100 * count / total) / 100
             raise DataError(
                 message,
-                f"at most {self.config.max_unreadable:.1%} of them",
-                "repair or remove these files, or raise max_unreadable",
+                f"{allowed}, as a share of {share:.3g} of {total} allows",
+                f"repair or remove these files, or --data.max-unreadable {enough:.2g} (max_unreadable in Python)",
             )
         log.warning("%s; they are skipped", message)
 
@@ -153,7 +159,7 @@ def _settings(config: ImageFolder.Config) -> dict[str, Any]:
     """The settings that change pixels, checked."""
     height, width = (config.size, config.size) if isinstance(config.size, int) else config.size
     if height < 1 or width < 1:
-        raise ConfigError(f"size = {config.size}", "at least one pixel", "size=64")
+        raise ConfigError(f"size = {config.size}", "at least one pixel", "--data.size 64 (size=64 in Python)")
     return {
         "size": [height, width],
         "channels": config.channels,
@@ -165,9 +171,13 @@ def _settings(config: ImageFolder.Config) -> dict[str, Any]:
 def _scan(root: Path) -> list[tuple[str, int, int]]:
     """(relative path, bytes, modification time) of every picture below `root`, sorted by path."""
     if not root.exists():
-        raise DataError(f"there is no folder '{root}'", "a folder of pictures")
+        raise DataError(
+            f"there is no folder '{root}'", "a folder of pictures", "--data.folder FOLDER (path=FOLDER in Python)"
+        )
     if not root.is_dir():
-        raise DataError(f"'{root}' is a file", "a folder of pictures", f"the folder around it, '{root.parent}'")
+        raise DataError(
+            f"'{root}' is a file", "a folder of pictures", f"the folder around it, --data.folder '{root.parent}'"
+        )
     files = sorted(_walk(root, "", frozenset()))
     pictures = [file for file in files if file[0].lower().endswith(EXTENSIONS)]
     if not pictures:

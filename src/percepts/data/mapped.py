@@ -222,12 +222,14 @@ def cached_rows(
     for root in roots:
         if found := _read(root / name, key):
             return found
+    refused = []
     for root in roots:
         with contextlib.ExitStack() as stack:
             try:
                 root.mkdir(parents=True, exist_ok=True)
                 alone = stack.enter_context(_alone_in(root))
-            except OSError:
+            except OSError as error:
+                refused.append(error)
                 continue
             if found := _read(root / name, key):
                 return found
@@ -237,8 +239,10 @@ def cached_rows(
                 remembered = fill(folder / "rows.npy")
                 write_json(folder / "index.json", {"key": key, "remembered": remembered})
             return RowFile(root / name / "rows.npy"), remembered
+    reasons = ", ".join(f"'{root}' ({error.strerror})" for root, error in zip(roots, refused))
     raise DataError(
-        f"no cache folder can be written: {', '.join(map(str, roots))}", fix="cache=FOLDER with a folder of yours"
+        f"no cache folder can be written: {reasons}",
+        fix="a folder of yours as cache=FOLDER (on the command line, for pictures: --data.cache FOLDER)",
     )
 
 

@@ -41,7 +41,7 @@ class DictDataset(ImageDataset):
         factor_names: names of the entries of `factors`: the key, or ("label",) for pairs; numbered if several.
 
     Raises:
-        DataError: the first item is not as described, or a later one differs in shape.
+        DataError: the first item is not as described, or a later one differs in shape or in what it holds.
     """
 
     def __init__(
@@ -57,13 +57,14 @@ class DictDataset(ImageDataset):
         self._keys = {"image": image_key, "factors": factor_key, "segmentation": segmentation_key}
         self._size = (size, size) if isinstance(size, int) else size
         self._channels: Literal[1, 3] | None = channels
-        self._shape: tuple[int, ...] | None = None
+        self._first: dict[str, tuple[int, ...]] | None = None
         if len(dataset) == 0:
             raise DataError(f"the wrapped {type(dataset).__name__} is empty", "at least one item")
         first = self._item(0)
-        self._shape = tuple(first["image"].shape)
-        self._channels = channels or (1 if self._shape[0] == 1 else 3)
-        self.image_shape = (self._shape[0], self._shape[1], self._shape[2])
+        self._first = {key: tuple(value.shape) for key, value in first.items()}
+        depth, height, width = first["image"].shape
+        self._channels = channels or (1 if depth == 1 else 3)
+        self.image_shape = (depth, height, width)
         count = len(first["factors"]) if "factors" in first else 0
         name = factor_key or "label"
         self.factor_names = (name,) if count == 1 else tuple(f"{name}_{i}" for i in range(count))
@@ -89,19 +90,42 @@ class DictDataset(ImageDataset):
 
     def _item(self, index: int) -> Batch:
         item = self._named(self.dataset[index], index)
-        image = self._image(item["image"], f"item {index}")
-        if self._shape is not None and tuple(image.shape) != self._shape:
+        found = {"image": self._image(item["image"], f"item {index}")}
+        if "factors" in item:
+            factors = torch.atleast_1d(class_indices(f"item {index}: factors", item["factors"]))
+            if factors.ndim != 1:
+                raise DataError(f"item {index}: factors of shape {tuple(factors.shape)}", "a number or a vector")
+            found["factors"] = factors
+        if "segmentation" in item:
+            found["segmentation"] = class_indices(f"item {index}: segmentation", item["segmentation"])
+            _, height, width = found["image"].shape
+            if found["segmentation"].shape != (height, width):
+                raise DataError(
+                    f"item {index}: a segmentation of shape {tuple(found['segmentation'].shape)}",
+                    f"{(height, width)} as the image has",
+                )
+        self._compare(found, index)
+        return found
+
+    def _compare(self, found: Batch, index: int) -> None:
+        """Refuse an item that does not stack with the first."""
+        if self._first is None:
+            return
+        if found.keys() != self._first.keys():
+            raise DataError(f"item {index} holds {', '.join(found)}, item 0 {', '.join(self._first)}", "items alike")
+        for key, value in found.items():
+            if tuple(value.shape) == self._first[key]:
+                continue
+            if key == "factors":
+                raise DataError(
+                    f"item {index} has {len(value)} factors, item 0 has {self._first[key][0]}",
+                    "the same factors in every item",
+                )
             raise DataError(
-                f"item {index} has an image of shape {tuple(image.shape)}, item 0 one of {self._shape}",
+                f"item {index} has an image of shape {tuple(value.shape)}, item 0 one of {self._first[key]}",
                 "images of one shape",
                 "size=64 for Pillow images, or a transform that resizes",
             )
-        found = {"image": image}
-        if "factors" in item:
-            found["factors"] = class_indices(f"item {index}: factors", np.atleast_1d(np.asarray(item["factors"])))
-        if "segmentation" in item:
-            found["segmentation"] = class_indices(f"item {index}: segmentation", np.asarray(item["segmentation"]))
-        return found
 
     def _named(self, item: Any, index: int) -> dict[str, Any]:
         """`item` under our own keys."""

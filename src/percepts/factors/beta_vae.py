@@ -18,7 +18,7 @@ from dataclasses import dataclass
 
 from percepts.core.capabilities import Batch, Losses, Step
 from percepts.core.errors import ConfigError
-from percepts.factors.vae import VAE
+from percepts.factors.vae import VAE, check_weight
 
 
 class BetaVAE(VAE):
@@ -39,12 +39,15 @@ class BetaVAE(VAE):
         beta_normalised: float | None = None
         warm_up: int = 0
 
-    config: Config
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            check_weight("beta", self.beta)
+            if self.beta_normalised is not None:
+                check_weight("beta_normalised", self.beta_normalised)
+            if self.warm_up < 0:
+                raise ConfigError(f"warm_up = {self.warm_up}", "a number of steps that is not negative")
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        if self.beta < 0 or config.warm_up < 0:
-            raise ConfigError(f"beta = {self.beta}, warm_up = {config.warm_up}", "numbers that are not negative")
+    config: Config
 
     @property
     def beta(self) -> float:

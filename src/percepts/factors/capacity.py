@@ -26,7 +26,15 @@ from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError, nearest
 from percepts.data.dataset import FactorDataset
 from percepts.factors.cci_vae import CapacitySchedule, Penalty, penalise
-from percepts.factors.vae import DecoderConfig, LikelihoodConfig, VAETerms, build_decoder, known_shape, prior_sample
+from percepts.factors.vae import (
+    DecoderConfig,
+    LikelihoodConfig,
+    VAETerms,
+    build_decoder,
+    check_weight,
+    known_shape,
+    prior_sample,
+)
 from percepts.nn.conv import ConvDecoder
 from percepts.nn.distributions import DiagonalGaussian
 from percepts.nn.likelihoods import Bernoulli, Likelihood
@@ -107,6 +115,10 @@ class FactorChannels(nn.Module, Configurable):
         gain: float = 0.1
         log_std: float = -0.05
 
+        def __post_init__(self) -> None:
+            check_weight("gamma", self.gamma)
+
+    couples_batch = True
     config: Config
 
     def __init__(self, config: Config) -> None:

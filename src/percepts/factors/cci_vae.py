@@ -24,7 +24,7 @@ from torch import Tensor
 from percepts.core.capabilities import Batch, Losses, Step
 from percepts.core.config import Config
 from percepts.core.errors import ConfigError
-from percepts.factors.vae import VAE
+from percepts.factors.vae import VAE, check_weight
 
 Penalty = Literal["abs", "square", "huber"]
 
@@ -48,10 +48,12 @@ class CapacitySchedule(Config):
     shape: Literal["linear", "cosine", "step"] = "linear"
 
     def __post_init__(self) -> None:
-        if self.end < self.begin or min(self.begin, self.start, self.stop) < 0:
+        check_weight("capacity start", self.start)
+        check_weight("capacity stop", self.stop)
+        if self.end < self.begin or self.begin < 0:
             raise ConfigError(
                 f"a capacity from {self.start} at step {self.begin} to {self.stop} at step {self.end}",
-                "capacities and steps that are not negative, and begin ≤ end",
+                "steps that are not negative, and begin ≤ end",
             )
 
     def at(self, index: int) -> float:
@@ -83,6 +85,11 @@ class CCIVAE(VAE):
         capacity: CapacitySchedule = field(default_factory=CapacitySchedule)
         penalty: Penalty = "abs"
 
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            check_weight("gamma", self.gamma)
+
+    couples_batch = True
     config: Config
 
     def losses(self, batch: Batch, step: Step) -> Losses:

@@ -8,6 +8,7 @@ Sums run over pixels, channels and latents, means over the batch only; everythin
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -60,6 +61,10 @@ class VAE(nn.Module, Configurable):
         decoder: DecoderConfig = field(default_factory=ConvDecoder.Config)
         likelihood: LikelihoodConfig = field(default_factory=Bernoulli.Config)
         log_variance_range: tuple[float, float] | None = (-12.0, 6.0)
+
+        def __post_init__(self) -> None:
+            if self.latent_size < 1:
+                raise ConfigError(f"latent_size = {self.latent_size}", "at least one latent")
 
     config: Config
 
@@ -161,6 +166,16 @@ def known_shape(image_shape: tuple[int, int, int] | None) -> tuple[int, int, int
     if len(image_shape) != 3 or min(image_shape) < 1:
         raise ConfigError(f"image_shape = {image_shape}", "channels, height and width, all positive")
     return image_shape
+
+
+def check_weight(name: str, value: float) -> None:
+    """Refuse a weight of a loss term that is NaN, infinite or negative.
+
+    Raises:
+        ConfigError: it is; the message calls it `name`.
+    """
+    if not (math.isfinite(value) and value >= 0):
+        raise ConfigError(f"{name} = {value}", "a finite number that is not negative")
 
 
 def build_decoder(

@@ -182,7 +182,9 @@ def feature_sizes(size: Size, kernels: tuple[int, ...], stride: int) -> list[Siz
         if min(height, width) < 1:
             raise ConfigError(
                 f"an image of {size[0]}×{size[1]} pixels is too small for {len(kernels)} strided convolutions",
-                fix=f"at most {len(sizes) - 1} entries in channels",
+                fix=f"at most {len(sizes) - 1} entries in channels, or larger images"
+                if len(sizes) > 1
+                else "larger images, or the fully connected MLPEncoder and MLPDecoder",
             )
         sizes.append((height, width))
     return sizes

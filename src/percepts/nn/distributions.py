@@ -41,10 +41,12 @@ class DiagonalGaussian:
 
     @property
     def variance(self) -> Float[Tensor, "batch latents"]:
+        """σ² of every latent."""
         return self.log_variance.exp()
 
     @property
     def std(self) -> Float[Tensor, "batch latents"]:
+        """σ of every latent."""
         return (0.5 * self.log_variance).exp()
 
     def sample(self, noise: Float[Tensor, "batch latents"]) -> Float[Tensor, "batch latents"]:
