@@ -140,10 +140,10 @@ def test_configs_round_trip_through_json() -> None:
 
 
 def test_impossible_networks_are_refused_in_one_line() -> None:
-    with pytest.raises(ConfigError, match="8×8 pixels is too small for 4.*at most 3 entries in channels, or larger"):
+    with pytest.raises(ConfigError, match=r"8×8 pixels is too small for 4.*at most 3 entries in channels, or larger"):
         ConvEncoder.Config().build(image_shape=(1, 8, 8), latent_size=2)
     for kind in (ConvEncoder, ConvDecoder):
-        with pytest.raises(ConfigError, match="1×1 pixels is too small for 4 .*Try: larger images, or the fully"):
+        with pytest.raises(ConfigError, match=r"1×1 pixels is too small for 4 .*Try: larger images, or the fully"):
             kind.Config().build(image_shape=(1, 1, 1), latent_size=2)
     with pytest.raises(ConfigError, match="3 kernels for 4 layers"):
         ConvEncoder.Config(kernels=(4, 4, 4)).build(image_shape=(1, 64, 64), latent_size=2)
