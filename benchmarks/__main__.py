@@ -17,7 +17,7 @@ NAMES = ("metrics", "rasteriser", "engine", "folder", "startup")
 
 
 def main(names: list[str]) -> int:
-    """Measure, print, and keep the figures in benchmarks/results/DATE-HOST.json, each with what it was measured with."""
+    """Measure, print, and keep the figures, with what they were measured with, in benchmarks/results/DATE-HOST.json."""
     results = {}
     for name in names or NAMES:
         print(f"{name} …", flush=True)

@@ -260,3 +260,19 @@ def test_sigterm_saves_and_says_how_to_go_on():
     assert "Continue: percepts train --resume run" in said
     assert json.loads(Path("run/run.json").read_text())["status"] == "interrupted"
     assert list(Path("run/checkpoints").glob("step-*"))
+
+
+def test_a_stopped_study_claims_nothing(monkeypatch: pytest.MonkeyPatch):
+    from percepts.training import experiment as experiments
+    from percepts.training.engine import Outcome
+
+    stopped = Outcome("interrupted", 3, 1.0, 1.0, signal.SIGINT)
+    monkeypatch.setattr(experiments, "train", lambda *arguments: stopped)
+    assert main(["reproduce", "demo", "--preset", "tiny"]) == 130
+    assert not Path("RESULTS.md").exists()
+
+
+def test_a_study_does_not_take_another_experiment_for_its_own(capsys):
+    assert main(["train", "demo", "--out", "runs/studies/demo-tiny/seed-0", *QUICK]) == 0
+    assert main(["reproduce", "demo", "--preset", "tiny"]) == 1
+    assert "holds a run of another experiment" in capsys.readouterr().err

@@ -168,6 +168,7 @@ class Engine:
                 "seconds": self.seconds,
                 "best": list(self.best) if self.best else None,
                 "averaged": int(self.average.n_averaged) if self.average is not None else 0,
+                "kinds": {name: optimizer.name for name, optimizer in self.optimizers.items()},
                 "optimizers": {name: optimizer.state_dict() for name, optimizer in self.torch_optimizers.items()},
             }
             self.run.sync_log()
@@ -189,14 +190,11 @@ class Engine:
         """
         load_weights(self.model, checkpoint.weights(), str(checkpoint.path))
         state = checkpoint.resume_state()
+        kinds = {name: optimizer.name for name, optimizer in self.optimizers.items()}
+        if state.get("kinds") != kinds:
+            raise CheckpointError(f"'{checkpoint.path}' holds the optimisers {state.get('kinds')}", f"{kinds}")
         for name, optimizer in self.torch_optimizers.items():
-            try:
-                optimizer.load_state_dict(state["optimizers"][name])
-            except (KeyError, ValueError) as error:
-                raise CheckpointError(
-                    f"'{checkpoint.path}' holds the optimiser state of another run ({error})",
-                    "this run's own checkpoint",
-                ) from error
+            optimizer.load_state_dict(state["optimizers"][name])
             for parameter, values in optimizer.state.items():
                 # Fused kernels pair a weight and its moments by their place in memory.
                 for key, value in values.items():
