@@ -32,6 +32,7 @@ TABLE: list[tuple[Any, tuple[int, int, int], dict[str, Any]]] = [
     (presets.deconv_vae_sprites(coordinates=True), (3, 64, 64), {"latent_size": 10}),
     (presets.cci_dsprites(), (1, 64, 64), {"latent_size": 10, "gamma": 1000.0}),
     (presets.cci_coloured_dsprites(), (3, 64, 64), {"latent_size": 10, "gamma": 1000.0}),
+    (presets.cci_chairs(), (1, 64, 64), {"latent_size": 10, "gamma": 1000.0}),
     (presets.cci_celeba(), (3, 64, 64), {"latent_size": 32, "gamma": 10_000.0}),
     (presets.cci_practical(), (1, 64, 64), {"latent_size": 10, "gamma": 100.0}),
     (presets.cci_squares24(), (1, 24, 24), {"latent_size": 6, "gamma": 30.0}),
@@ -56,6 +57,7 @@ def test_presets_have_the_tables_numbers_and_give_finite_losses(
 def test_capacities_of_the_tables() -> None:
     for config, stop, end in (
         (presets.cci_dsprites(), 25.0, 100_000),
+        (presets.cci_chairs(), 25.0, 100_000),
         (presets.cci_celeba(), 50.0, 100_000),
         (presets.cci_squares24(), 6.0, 8000),
     ):

@@ -14,9 +14,11 @@ from percepts.training.settings import Training
 
 @preset
 def cci_squares24() -> Experiment:
-    """CCI-VAE on squares-24: under a minute on one core.
+    """CCI-VAE on squares-24, the smallest world with three factors.
 
-    γ = 30, C 0 → 6 nats over 8000 of 10 000 steps. Expected: three latents with 2.3, 2.3 and 1.5 nats, none else.
+    γ = 30, C 0 → 6 nats over 8000 of 10 000 steps. Expected, measured here, means over seeds 0-3: excess reconstruction
+    5.2 nats, MIG 0.39, FactorVAE score 0.97; 3 latents above 0.05 nats in every seed, |KL - C| <= 0.5 nats throughout.
+    From an independent NumPy calibration: latents with 2.3, 2.3 and 1.5 nats.
     """
     return Experiment(
         model=models.cci_squares24(),
@@ -28,9 +30,10 @@ def cci_squares24() -> Experiment:
 
 @preset
 def capacity_squares24() -> Experiment:
-    """The paper's capacity curve: which factor gets the next nat when the encoder is the truth (squares-24, a minute).
+    """The paper's capacity curve: which factor gets the next nat when the encoder is the truth (squares-24).
 
-    γ = 30, C 0.2 → 6 nats in 6000 steps. Expected: position first (0.85, 0.91 nats at C = 1.94), then scale.
+    γ = 30, C 0.2 → 6 nats in 6000 steps. Expected, measured here with seeds 0 and 1: position first (x 0.83, 0.82 and
+    y 0.82, 0.83 nats at C = 1.9, where scale has 0.19, 0.18), then scale (1.34, 1.33 nats at C = 6).
     """
     dataset = Squares24.Config()
     return Experiment(
@@ -45,7 +48,7 @@ def capacity_squares24() -> Experiment:
 def cci_sprites() -> Experiment:
     """CCI-VAE on Sprites, 64x64 with dSprites' factor grid: 10 latents, γ = 1000, C 0 → 25 nats in 100 000 steps.
 
-    Adam 5e-4, batch 64, 300 000 steps (from re-implementations, unverified in the paper): many CPU hours.
+    Adam 5e-4, batch 64, 300 000 steps (from re-implementations, unverified in the paper); meant for a GPU.
     """
     return _sprites(Sprites.Config())
 

@@ -16,17 +16,22 @@ from percepts.training.settings import Training
 
 @preset
 def broadcast_blobs24() -> Experiment:
-    """Spatial-broadcast VAE on blobs-24, two positions: a minute on one core.
+    """Spatial-broadcast VAE on blobs-24, two positions.
 
-    β = 1, batch 16, 4000 steps. Expected: exactly two latents carry more than 0.1 nat, and they are an affine image of
-    the position lattice (R² at least 0.99), up to a rotation that no unsupervised objective can see.
+    β = 1, batch 16, 4000 steps. Expected, measured here with seeds 0 and 1: two latents of 2.5 nats, an affine image of
+    the position lattice (R² 0.9993, 0.9990), up to a rotation that no unsupervised objective can see. Trained
+    `with_hole`, the error in the hole is 0.037 and 0.031 (Σ(p-x)²/Σx²).
     """
     return _blobs(models.beta_vae_blobs24_broadcast(), 4000)
 
 
 @preset
 def fc_blobs24() -> Experiment:
-    """The fully connected baseline of broadcast-blobs24: 6000 steps. Expected: affine R² 0.2-0.6, 4 active latents."""
+    """The fully connected baseline of broadcast-blobs24, 6000 steps.
+
+    Expected, measured here with seeds 0 and 1: affine R² 0.553 and 0.715; trained `with_hole`, an error in the hole of
+    0.441 and 0.575. From an independent NumPy calibration: affine R² 0.2-0.6, 4 active latents.
+    """
     return _blobs(models.beta_vae_blobs24_fc(), 6000)
 
 
