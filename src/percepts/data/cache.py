@@ -63,6 +63,11 @@ class Preloaded(ImageDataset):
         self._items: dict[torch.device, Batch] = {}
         self._check_size()
 
+    @property
+    def identity(self) -> str:
+        """That of the dataset held."""
+        return self.dataset.identity
+
     def __len__(self) -> int:
         return len(self.dataset)
 

@@ -106,9 +106,16 @@ class ImageFolder(ImageDataset):
         channels, height, width = rows.shape[1:]
         self.image_shape = (channels, height, width)
         self._label(root)
+        self._files_fingerprint = fingerprint([(name, size) for name, size, _ in found])
 
     def __len__(self) -> int:
         return len(self._rows)
+
+    @property
+    def identity(self) -> str:
+        """As `ImageDataset.identity`, with a fingerprint of the files' names and sizes (not of their times: a copied
+        folder is the same data)."""
+        return f"{super().identity}, files {self._files_fingerprint}"
 
     def gather(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
         """`image` float32 [B,C,H,W] in [0,1], and `factors` int64 [B,1] where folders are labels.
