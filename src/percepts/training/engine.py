@@ -34,7 +34,7 @@ from percepts.data.stream import Stream, StreamConfig
 from percepts.training.checkpoint import Checkpoint, load_weights, prune, read_weights, save_checkpoint
 from percepts.training.checks import FiniteGuard, check_settings, parameter_groups
 from percepts.training.settings import Training
-from percepts.training.setup import StopSignal, device_of, prepare_model, processes, settle_threads
+from percepts.training.setup import StopSignal, device_of, prepare_model, processes, settle_process
 from percepts.training.step import TrainingStep
 from percepts.training.trackers import TensorBoard
 
@@ -68,7 +68,7 @@ class Engine:
         evaluate: Hook | None = None,
     ) -> None:
         self.training, self.seed, self.run, self.evaluate = training, seed, run, evaluate
-        settle_threads(training)
+        settle_process(training)
         self.world = processes(training.device)
         self.device = device_of(training.device)
         self.model: Any = prepare_model(model, training.channels_last, self.device)

@@ -44,6 +44,8 @@ class Training(Config):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     threads: int | None = None
     """CPU threads for torch; None leaves torch's choice."""
+    keep_memory: bool = True
+    """Keep freed memory in the process: a step on the CPU waits for no fresh pages, the numbers are the same."""
     deterministic: bool = False
     """Only deterministic kernels (slower on a GPU; the CPU is always deterministic)."""
 
