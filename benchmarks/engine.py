@@ -55,9 +55,8 @@ def fastest(turns: int, trained: int) -> dict[str, float]:
     """The engine's defaults (channels_last, fused Adam, memory kept in the process) and, where the processor has it,
     bfloat16, beside the plain fp32 loop. Targets: ≥ 1.6 times the images/s, the loss after `trained` steps within 1 %.
 
-    Each side runs in processes of its own, in turns, since how the C library hands out memory belongs to a process; the
-    ratio is the median over the turns.
-    The losses are compared on the same batches and noise.
+    Each side runs in processes of its own, in turns, since how the C library hands out memory belongs to a process. The
+    ratio is the median over the turns; the losses are compared on the same batches and noise.
     """
     speeds: dict[str, list[float]] = {"ours": [], "plain": []}
     for _ in range(turns):
