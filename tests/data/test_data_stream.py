@@ -61,7 +61,7 @@ def test_batches_hold_what_the_indices_say() -> None:
 @pytest.mark.parametrize(
     ("settings", "rank", "world", "word"),
     [
-        ({"batch_size": 0}, 0, 1, "batch_size=1"),
+        ({"batch_size": 0}, 0, 1, "batch_size = 0; expected at least 1"),
         ({"batch_size": 2}, 0, 4, "batch_size=4"),
         ({"batch_size": 10}, 0, 4, "batch_size=12"),
         ({}, 2, 2, "rank 2"),
