@@ -167,8 +167,8 @@ def _check(dataset: ImageDataset, config: StreamConfig, rank: int, world: int) -
     if len(dataset) == 0:
         raise DataError(f"the dataset {type(dataset).__name__} is empty", "at least one image")
     size = config.batch_size
-    if size < 1 or world < 1 or size % world:
-        above = max(world, -(-size // max(world, 1)) * world)
+    if world < 1 or size % world:
+        above = -(-size // max(world, 1)) * max(world, 1)
         raise ConfigError(
             f"a batch of {size} images over {world} processes",
             "a batch size that the number of processes divides",
@@ -176,5 +176,3 @@ def _check(dataset: ImageDataset, config: StreamConfig, rank: int, world: int) -
         )
     if not 0 <= rank < world:
         raise ConfigError(f"rank {rank} of {world} processes", f"a rank from 0 to {world - 1}")
-    if config.workers < 0:
-        raise ConfigError(f"workers = {config.workers}", "0 (in this process) or a number of worker processes")
