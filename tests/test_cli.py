@@ -75,7 +75,13 @@ def test_grey_pictures_of_another_size(tmp_path: Path):
 def test_resume_prolongs(tmp_path: Path):
     assert main(["train", "demo", "--out", "run", *QUICK]) == 0
     assert main(["train", "--resume", "run", "--steps", "9"]) == 0
-    assert json.loads(Path("run/run.json").read_text())["step"] == 9
+    info = json.loads(Path("run/run.json").read_text())
+    assert info["step"] == 9
+    made = info["command"]
+    assert main(["train", "--resume", "run"]) == 0
+    after = json.loads(Path("run/run.json").read_text())
+    assert after["command"] == made
+    assert after["images_per_second"] == info["images_per_second"] > 0
 
 
 def test_resume_refuses_another_experiment(trained: Path, capsys):

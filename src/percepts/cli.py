@@ -57,7 +57,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         close = nearest(words[0], COMMANDS)
         hint = f", did you mean '{close}'?" if close else ""
-        print(f"error: unknown command '{words[0]}'{hint} See percepts --help", file=sys.stderr)
+        print(f"error: unknown command '{words[0]}'{hint or '.'} See percepts --help", file=sys.stderr)
         return 2
     from percepts.core.errors import PerceptsError
 
@@ -135,16 +135,23 @@ def _train_and_report(run: Run, experiment: Any) -> int:
     outcome = experiments.train(run, experiment)
     if not main_process:
         return 0
-    speed = f"{outcome.seconds:.0f} s, {outcome.images_per_second:,.0f} images/s"
+    speed = f", {outcome.images_per_second:,.0f} images/s" if outcome.images_per_second else ""
+    ending = f"at step {outcome.step} ({outcome.seconds:.0f} s{speed})"
     if outcome.status == "interrupted":
-        print(f"stopped at step {outcome.step} and saved ({speed}). Continue: percepts train --resume {run.path}")
+        print(f"stopped {ending} and saved. Continue: percepts train --resume {run.path}")
         return 128 + (outcome.signal or 2)
-    print(f"{outcome.status} at step {outcome.step} ({speed})")
+    print(f"{outcome.status} {ending}")
+    if outcome.status == "out of time":
+        print(f"More: percepts train --resume {run.path} --max-minutes MORE (all sessions count)")
     from percepts.core import tables
     from percepts.report.run import report_run
 
-    print(tables.evaluation(experiments.measure(run)))
-    print(f"report: {report_run(run)}")
+    try:
+        print(tables.evaluation(experiments.measure(run)))
+        print(f"report: {report_run(run)}")
+    except KeyboardInterrupt:
+        print(f"stopped before the report; the model is saved. Go on: percepts train --resume {run.path}")
+        return 130
     return 0
 
 

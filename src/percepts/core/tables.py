@@ -91,9 +91,9 @@ def _row(run: Run) -> list[str]:
     return [
         str(run.path),
         info.get("status", "?"),
-        str(last.get("step", "-")),
+        str(info.get("step", last.get("step", "-"))),
         number(last.get("loss")),
-        number(last.get("images_per_second")),
+        number(info.get("images_per_second", last.get("images_per_second"))),
         f"{info['seconds'] / 60:.1f}" if "seconds" in info else "-",
         str(info.get("started", "-")),
     ]

@@ -35,6 +35,12 @@ MEANINGS = {
     "dci": Meaning("DCI disentanglement", "Whether each latent matters for a single factor.", 3),
     "dci.completeness": Meaning("DCI completeness", "Whether each factor depends on a single latent.", 4),
     "dci.informativeness": Meaning("DCI informativeness", "How well the factors can be predicted from the code.", 4.5),
+    "dci.lasso.informativeness": Meaning(
+        "DCI error (lasso)",
+        "Error of predicting the factors from the code, in standard deviations; 0 is best.",
+        4.6,
+        None,
+    ),
     "sap": Meaning("SAP", "How much better one latent predicts a factor than the runner-up does.", 5),
     "beta_vae": Meaning("β-VAE score", "How often a linear classifier names the factor that two images share.", 6),
     "modularity": Meaning("Modularity", "Whether each latent tells about at most one factor.", 7),

@@ -116,7 +116,7 @@ def encode_table(model: Any, dataset: ImageDataset, settings: Evaluation, seed: 
             rows.setdefault(name, []).append(value.cpu())
         if "factors" in batch:
             rows.setdefault("factors", []).append(batch["factors"].cpu())
-        line.update(len(rows["mean"]) * settings.batch_size)
+        line.update(min(count, len(rows["mean"]) * settings.batch_size))
     line.close()
     columns = {name: torch.cat(values) for name, values in rows.items()}
     optional = {name: columns.get(name) for name in ("factors", "nll", "entropy", "error", "power")}

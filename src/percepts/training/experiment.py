@@ -171,7 +171,10 @@ def train(run: Run, experiment: Experiment, evaluate: Hook | None = None) -> Out
         return _train(run, experiment, evaluate)
     with run.lock():
         try:
-            resumed = {"resumed": now(), **provenance()} if checkpoints(run.checkpoints) else {}
+            # The command that began the run stays: it is how the run is made again.
+            made = provenance()
+            resumed = {"resumed": now(), **made, "command": run.info().get("command"), "resumed_by": made["command"]}
+            resumed = resumed if checkpoints(run.checkpoints) else {}
             outcome = _train(run, experiment, evaluate)
         except KeyboardInterrupt:
             run.update(status="interrupted")
@@ -186,7 +189,7 @@ def train(run: Run, experiment: Experiment, evaluate: Hook | None = None) -> Out
             ended=now(),
             step=outcome.step,
             seconds=round(outcome.seconds, 3),
-            images_per_second=round(outcome.images_per_second, 1),
+            **({"images_per_second": round(outcome.images_per_second, 1)} if outcome.images_per_second else {}),
             stopped_by=outcome.status,
             error=None,
             device=str(device_of(experiment.training.device)),
