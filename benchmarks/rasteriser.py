@@ -1,5 +1,4 @@
-"""The rasteriser beside Spriteworld's PIL renderer on the same scenes, in frames a second: python -m
-benchmarks rasteriser
+"""The rasteriser beside Spriteworld's PIL renderer on the same scenes: `python -m benchmarks rasteriser`.
 
 Five sprites (triangles, squares and circles of scale 0.13, as in COBRA's tasks), 64 x 64 RGB. Spriteworld draws at five
 times the size and shrinks with a Lanczos filter; ours computes the covered area exactly. Spriteworld needs Pillow < 10
