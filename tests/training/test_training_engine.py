@@ -11,16 +11,17 @@ from typing import Any
 
 import pytest
 import torch
-from tiny import Bars, Game, PoisonedBars, beta_vae, cci_vae, tiny_experiment
+from tiny import Bars, Game, PoisonedBars, beta_vae, cci_vae, compares, tiny_experiment
 from torch import nn
 
 from percepts.core.capabilities import Losses
 from percepts.core.errors import ConfigError, NonFiniteError
 from percepts.core.runs import Run
 from percepts.data.stream import StreamConfig
+from percepts.factors.beta_vae import BetaVAE
 from percepts.training.checkpoint import checkpoints
 from percepts.training.checks import FiniteGuard, parameter_groups
-from percepts.training.engine import Engine
+from percepts.training.engine import Engine, TrainingWarning
 from percepts.training.experiment import build_model, start, train
 from percepts.training.optimizers import Optimizer, Schedule
 from percepts.training.settings import Training
@@ -61,7 +62,7 @@ def test_a_step_equals_the_bare_loop():
     assert torch.allclose(weights(ours), weights(theirs), atol=1e-6)
 
 
-@pytest.mark.parametrize("model", [beta_vae, cci_vae])
+@pytest.mark.parametrize("model", [beta_vae, cci_vae, compares])
 def test_accumulation_gives_the_same_weights(model):
     # CCI-VAE's loss is not linear in the batch mean of the KL: the parts must share it.
     whole, parts = engine(model()), engine(model(), accumulate=4)
@@ -320,6 +321,27 @@ def test_a_model_must_say_that_it_couples_the_batch():
     some.model.couples_batch = False
     with pytest.raises(ConfigError, match="couples_batch = True"):
         first_losses(some, 1)
+
+
+class Worrier(BetaVAE):
+    """A VAE that does not like even steps."""
+
+    def diagnose(self, entries):
+        assert [entry["step"] for entry in entries] == sorted(entry["step"] for entry in entries)
+        assert "kl" in entries[-1]
+        return {"even": "an even step. Try an odd one."} if entries[-1]["step"] % 2 == 0 else {}
+
+
+def test_what_a_model_finds_wrong_is_said_once_and_kept(tmp_path: Path):
+    run, experiment = start(tiny_experiment(steps=4), tmp_path / "a")
+    some = Engine(
+        Worrier(beta_vae()), experiment.data.open(), experiment.training, experiment.sampling, seed=0, run=run
+    )
+    with pytest.warns(TrainingWarning, match="step 2: an even step. Try an odd one.") as caught:
+        some.fit()
+    assert [str(one.message)[:6] for one in caught if one.category is TrainingWarning] == ["step 2", "step 4"]
+    assert run.info()["warnings"] == {"even": "an even step. Try an odd one."}
+    assert [entry["step"] for entry in some.recent] == [1, 2, 3, 4]
 
 
 def test_keep_best_needs_a_number(tmp_path: Path):

@@ -293,11 +293,13 @@ def test_unwritable_is_an_error_of_ours(tmp_path: Path):
         save_checkpoint(tmp_path / "file", 1, "x", {"w": torch.ones(1)}, {})
 
 
-@pytest.mark.parametrize("settings", ["cci_vae()", "cci_vae(), accumulate=2, ema_decay=0.9", "conv_vae()"])
+@pytest.mark.parametrize(
+    "settings", ["cci_vae()", "cci_vae(), accumulate=2, ema_decay=0.9", "conv_vae()", "compares(), accumulate=2"]
+)
 def test_two_processes_train_as_one(tmp_path: Path, settings: str):
     setup = SCRIPT.format(here=str(HERE), out="OUT", slow=False)
     setup = setup.replace("tiny_experiment(cci_vae())", f"tiny_experiment({settings})")
-    setup = setup.replace("import cci_vae", "import cci_vae, conv_vae")
+    setup = setup.replace("import cci_vae", "import cci_vae, compares, conv_vae")
     for name, launch in (
         ("one", [sys.executable]),
         # "multi_gpu" is accelerate's name for "one process a device through torchrun"; the run asks for the CPU.

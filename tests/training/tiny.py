@@ -126,6 +126,31 @@ class Critic(nn.Module, Configurable):
         return Losses({"model": error + self.critic(code).mean(), "critic": judged}, {"error": error.detach()})
 
 
+class Compares(BetaVAE):
+    """A VAE with a penalty that needs all images of a batch: off-diagonal covariances, over a global mean."""
+
+    couples_batch = True
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(BetaVAE.Config):
+        pass
+
+    def losses(self, batch: Batch, step: Step) -> Losses:
+        made = super().losses(batch, step)
+        posterior = self.encode(batch["image"])
+        latents = step.gather(posterior.sample(step.normal(posterior.mean)))
+        # What is shared second depends on what was shared first.
+        centre = latents.mean(0).detach()
+        spread = step.mean((posterior.mean - centre).square().sum(1).mean())
+        covariance = torch.cov(latents.T)
+        penalty = (covariance - covariance.diag().diag()).square().sum() / (1 + spread)
+        return Losses({"model": made.minimise["model"] + 10 * penalty}, {**made.terms, "penalty": penalty.detach()})
+
+
+def compares() -> Compares.Config:
+    return Compares.Config(beta=2.0, **networks())
+
+
 class Game(nn.Module):
     """Two groups that want opposite things of one product: `a` minimises a·b, `b` maximises it."""
 

@@ -10,7 +10,7 @@ Shapes: B batch, C channels, H height, W width, D latents.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
 
@@ -55,7 +55,14 @@ class Step(Protocol):
     def mean(self, value: Tensor) -> Tensor:
         """A batch mean made global: `value` is this part's mean; the result has the value over the whole global batch
         and the gradient of this part. Needed where a loss is not linear in the batch mean (CCI-VAE's |KL - C|); a model
-        that calls it says `couples_batch = True`, so that accumulated training finds the global means first."""
+        that calls it says `couples_batch = True`, so that accumulated training finds the global means first.
+        Gradients are exact where the loss is a function of shared values alone (these and gathered rows), plus batch
+        means of this part."""
+
+    def gather(self, value: Tensor) -> Tensor:
+        """All rows of the global batch: `value` has this part's, dimension 0 = samples. This part's rows keep their
+        gradient, scaled so that the parts' averaged gradients are those of the whole batch. Needed where a loss
+        compares samples (a total correlation, a covariance); `couples_batch` and exactness as for `mean`."""
 
 
 class StillStep:
@@ -72,6 +79,9 @@ class StillStep:
         return torch.rand(like.shape, generator=self.generator, device=like.device, dtype=like.dtype)
 
     def mean(self, value: Tensor) -> Tensor:
+        return value
+
+    def gather(self, value: Tensor) -> Tensor:
         return value
 
 
@@ -105,6 +115,18 @@ class HasParameterGroups(Protocol):
     """A model whose parameters belong to several optimisers; without it all belong to the group "model"."""
 
     def parameter_groups(self) -> Mapping[str, Iterable[torch.nn.Parameter]]: ...
+
+
+@runtime_checkable
+class Diagnoses(Protocol):
+    """Knows the signs that its own training goes wrong."""
+
+    def diagnose(self, entries: Sequence[Mapping[str, Any]]) -> Mapping[str, str]:
+        """What looks wrong: a short name for every sign, and one line on what it means and what to try.
+
+        Args:
+            entries: the last lines of the training log, oldest first: `step`, and the terms of the losses by name.
+        """
 
 
 @runtime_checkable

@@ -12,6 +12,7 @@ from __future__ import annotations
 import math
 import time
 import warnings
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -23,7 +24,7 @@ from accelerate.utils import reduce as reduce_over_processes
 from torch import Tensor
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from percepts.core.capabilities import Batch, Losses
+from percepts.core.capabilities import Batch, Diagnoses, Losses
 from percepts.core.config import type_name
 from percepts.core.errors import CheckpointError, ConfigError
 from percepts.core.progress import ProgressLine
@@ -35,11 +36,19 @@ from percepts.training.checkpoint import Checkpoint, load_weights, prune, read_w
 from percepts.training.checks import FiniteGuard, check_settings, parameter_groups
 from percepts.training.settings import Training
 from percepts.training.setup import StopSignal, device_of, prepare_model, processes, settle_process
-from percepts.training.step import TrainingStep
+from percepts.training.step import TrainingStep, shared_values
 from percepts.training.trackers import TensorBoard
 
 Hook = Callable[[torch.nn.Module, int], dict[str, Any]]
 """Called with the model (its moving average where one is kept) and the step; returns named values to log."""
+
+
+RECENT = 100
+"""How many of the last log entries a model sees when it is asked for signs of trouble."""
+
+
+class TrainingWarning(UserWarning):
+    """Training goes on, but its log shows a sign of trouble."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +99,8 @@ class Engine:
         self.best: tuple[float, int] | None = None
         self.guard = FiniteGuard(self.device)
         self.tracker: TensorBoard | None = None
+        self.recent: deque[dict[str, Any]] = deque(maxlen=RECENT)
+        self.warned: dict[str, str] = {}
 
     def fit(self) -> Outcome:
         """Train until the last step, the time limit, or a polite signal; always leave a checkpoint behind."""
@@ -102,6 +113,7 @@ class Engine:
                 self.tracker = TensorBoard(self.run.path, self.step)
                 closing.callback(self.tracker.close)
             self.model.train()
+            self._recall()
             ending = self._ending(stop)
             batches = self.batches()
             while ending is None:
@@ -127,16 +139,13 @@ class Engine:
             NonFiniteError: a loss or gradient is NaN or infinite; the weights are those of the step before. (Off the
                 CPU this comes out when the step is logged or saved.)
         """
-        # Layers that draw from torch's global stream (dropout) draw the same in a resumed run.
-        torch.manual_seed(derive_seed(self.seed, "global", self.step, self.world.process_index))
         parts = self._parts(batch)
-        known = self._known_means(parts)
+        known = self._shared_values(parts)
         for optimizer in self.torch_optimizers.values():
             optimizer.zero_grad(set_to_none=True)
         seen = []
         for number, part in enumerate(parts):
-            with self._autocast():
-                losses = self.model.losses(part, self._training_step(number, known))
+            losses = self._forward(part, self._training_step(number, known))
             self.guard.losses(losses, self.step)
             self._backward(losses)
             seen.append(losses)
@@ -224,20 +233,27 @@ class Engine:
         chunks = {key: value.chunk(self.training.accumulate) for key, value in batch.items()}
         return [{key: pieces[n] for key, pieces in chunks.items()} for n in range(self.training.accumulate)]
 
-    def _training_step(self, number: int, known: list[Tensor] | None, probing: bool = False) -> TrainingStep:
+    def _forward(self, part: Batch, step: TrainingStep) -> Losses:
+        # Layers that draw from torch's global stream (dropout) draw the same again, and in a resumed run.
+        torch.manual_seed(derive_seed(self.seed, "global", self.step, step.part))
+        with self._autocast():
+            losses: Losses = self.model.losses(part, step)
+        return losses
+
+    def _training_step(self, number: int, known: list[Tensor] | None) -> TrainingStep:
         parts = self.world.num_processes * self.training.accumulate
         part = self.world.process_index * self.training.accumulate + number
-        return TrainingStep(self.step, self.seed, part, parts, self.world.num_processes, known, probing)
+        return TrainingStep(self.step, self.seed, part, parts, self.world.num_processes, known)
 
-    def _known_means(self, parts: list[Batch]) -> list[Tensor] | None:
-        """For accumulated training of a model whose loss is not linear in batch means: those means, by a first pass."""
+    def _shared_values(self, parts: list[Batch]) -> list[Tensor] | None:
+        """For accumulated training of a model whose loss compares the images of a batch: what its parts share."""
         if len(parts) == 1 or not getattr(self.model, "couples_batch", False):
             return None
-        steps = [self._training_step(number, None, probing=True) for number in range(len(parts))]
-        for part, step in zip(parts, steps):
-            with self._autocast():
-                self.model.losses(part, step)
-        return [torch.stack(values).mean(0) for values in zip(*(step.seen_means for step in steps))]
+        return shared_values(
+            lambda step, number: self._forward(parts[number], step),
+            lambda known: [self._training_step(number, known) for number in range(len(parts))],
+            self.world.num_processes,
+        )
 
     def _autocast(self) -> torch.autocast:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.training.precision == "bf16")
@@ -283,8 +299,28 @@ class Engine:
         rates = {"seconds": round(self.seconds, 3), "images_per_second": round(rate, 1)}
         lr = next(iter(self.torch_optimizers.values())).param_groups[0]["lr"]
         self._write({"step": self.step, **rates, "lr": lr, **named})
+        self._diagnose({"step": self.step, **named})
         line.update(self.step, "  ".join(f"{k} {v:.4g}" for k, v in named.items() if isinstance(v, float)))
         return self._is_best(named)
+
+    def _recall(self) -> None:
+        """Take up the log of a run that goes on."""
+        if self._writes and self.run is not None and isinstance(self.model, Diagnoses) and self.step:
+            lines = [line for line in self.run.metrics() if "seconds" in line and line["step"] <= self.step]
+            self.recent.extend(lines[-RECENT:])
+            self.warned = dict(self.run.info().get("warnings", {}))
+
+    def _diagnose(self, entry: dict[str, Any]) -> None:
+        """Say once what the model finds wrong with its training; run.json keeps what still holds."""
+        self.recent.append(entry)
+        if not isinstance(self.model, Diagnoses) or not self.world.is_main_process:
+            return
+        found = dict(self.model.diagnose(list(self.recent)))
+        for name in found.keys() - self.warned.keys():
+            warnings.warn(f"step {self.step}: {found[name]}", TrainingWarning, stacklevel=2)
+        if self._writes and self.run is not None and found != self.warned:
+            self.run.update(warnings=found)
+        self.warned = found
 
     def _evaluate(self) -> bool:
         """Call the hook on the main process and write what it gives; whether that is the best yet."""
