@@ -145,8 +145,8 @@ def test_a_split_batch_has_the_loss_and_gradient_of_the_whole() -> None:
     whole = gradient(image, FixedStep(0, noise))
     recorders = [RecordingStep(0, noise[p]) for p in parts]
     alone = [gradient(image[p], recorder) for p, recorder in zip(parts, recorders)]
-    shared = sum(recorder.shared for recorder in recorders) / 2
-    split = [gradient(image[p], PartStep(0, noise[p], shared)) for p in parts]
+    shared = [recorder.shared for recorder in recorders]
+    split = [gradient(image[p], PartStep(0, noise[p], number, shared)) for number, p in enumerate(parts)]
     for i in range(2):
         torch.testing.assert_close((split[0][i] + split[1][i]) / 2, whole[i], rtol=1e-4, atol=1e-4)
     assert abs((alone[0][0] + alone[1][0]) / 2 - whole[0]) > 1.0

@@ -83,8 +83,23 @@ class VAE(nn.Module, Configurable):
 
     def terms(self, image: Float[Tensor, "batch channels height width"], step: Step) -> VAETerms:
         """What every member of the family weighs in its own way, for one sample of the latents."""
+        posterior, latents = self.infer(image, step)
+        return self.price(image, posterior, latents)
+
+    def infer(
+        self, image: Float[Tensor, "batch channels height width"], step: Step
+    ) -> tuple[DiagonalGaussian, Float[Tensor, "batch latents"]]:
+        """The posterior of every image and one sample of it."""
         posterior = self.encode(image)
-        latents = posterior.sample(step.normal(posterior.mean))
+        return posterior, posterior.sample(step.normal(posterior.mean))
+
+    def price(
+        self,
+        image: Float[Tensor, "batch channels height width"],
+        posterior: DiagonalGaussian,
+        latents: Float[Tensor, "batch latents"],
+    ) -> VAETerms:
+        """The terms of the ELBO for `latents` drawn from `posterior`."""
         nll = self.likelihood.nll(self.decode_output(latents), image)
         return VAETerms(nll.mean(), posterior.kl_to_standard().mean(dim=0))
 
