@@ -1,60 +1,187 @@
-"""What a study is, and how it becomes rows of RESULTS.md.
+"""What a study is, and how it is run.
 
-A study names, for every preset, the experiment, the seeds and the claims. `reproduce` trains the seeds that are not
-finished yet, measures them, checks the claims, keeps `results/STUDY-PRESET.json` and rewrites RESULTS.md from all of
-those files. RESULTS.md is never written by hand.
+A study names, for every preset, its arms (experiments that are trained with several seeds), what is measured of single
+runs and across them, its figures, and its claims. `reproduce` trains what is not finished yet, measures, checks the
+claims, keeps `results/STUDY-PRESET.json` and rewrites RESULTS.md from all of those files.
+
+A run's folder is named by the digest of its experiment, so studies that share an experiment share the run.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import json
-import statistics
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from percepts.core.config import digest
 from percepts.core.errors import ConfigError, RunError, nearest
 from percepts.core.files import write_json, write_text
-from percepts.core.runs import Run, now
+from percepts.core.runs import Run
+from percepts.studies.results import results_page, summarise
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from percepts.training.experiment import Experiment
 
 STUDIES: dict[str, Study] = {}
 
+Numbers = Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """A finished and measured run of a study.
+
+    Attributes:
+        seed: of the run.
+        run: its folder.
+        evaluation: what evaluation.json says.
+        extra: the arm's own measurements of it.
+    """
+
+    seed: int
+    run: Run
+    evaluation: Mapping[str, Any]
+    extra: dict[str, float] = field(default_factory=dict)
+
+    def score(self, name: str) -> float:
+        """A metric of the evaluation, such as "mig.dlib"; an `extra` number; "active", "kl", "excess", "nmse", "elbo".
+
+        "kl" is the total KL in nats, "active" counts latents over 0.01 nats, "excess" and "nmse" are those of the
+        reconstruction from posterior means, "elbo" is −(nll + kl) with that reconstruction.
+        """
+        if name in self.extra:
+            return float(self.extra[name])
+        if name in self.evaluation["metrics"]:
+            value = self.evaluation["metrics"][name]["value"]
+            return float("nan") if value is None else float(value)
+        latents, reconstruction = self.evaluation["latents"], self.evaluation["reconstruction"]
+        if name == "active":
+            return float(sum(latents["active"]))
+        if name == "kl":
+            return float(sum(latents["kl"]))
+        if name == "elbo":
+            return -float(reconstruction["nll"]) - self.score("kl")
+        return float(reconstruction[name])
+
+    @cached_property
+    def loaded(self) -> tuple[Any, Any]:
+        """The trained model in evaluation mode, and its data."""
+        from percepts.training.experiment import load
+
+        model, dataset, _ = load(self.run)
+        return model, dataset
+
+    @property
+    def seconds(self) -> float:
+        """Training time."""
+        return float(self.run.info()["seconds"])
+
+
+@dataclass
+class Results:
+    """All runs of a study at a preset.
+
+    Attributes:
+        arms: the runs of every arm, by seed.
+        across: what was measured across runs.
+    """
+
+    arms: dict[str, list[RunResult]]
+    across: dict[str, Any] = field(default_factory=dict)
+
+    def scores(self, arm: str, name: str) -> list[float]:
+        """A score of every seed of an arm."""
+        return [run.score(name) for run in self.arms[arm]]
+
+    def mean(self, arm: str, name: str) -> float:
+        """The mean of a score over the seeds of an arm."""
+        values = self.scores(arm, name)
+        return sum(values) / len(values)
+
+    def __iter__(self) -> Iterator[tuple[str, RunResult]]:
+        return ((arm, run) for arm, runs in self.arms.items() for run in runs)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Claim:
-    """A statement with a number that must reach a threshold.
+    """A statement with a number.
 
     Attributes:
         statement: what is claimed.
-        measure: the number, from the evaluations of all seeds (dicts as evaluation.json holds them).
-        threshold: what it must reach; at least, or at most with `at_most`.
-        paper: the paper's own figure as text, with how sure we are of it ("no figure known" where there is none).
+        measure: the number, from the study's results.
+        threshold: what it must reach, at least, or at most with `at_most`; None: the number is reported, not judged.
+        paper: the paper's own figure as text, with how sure we are of it.
+        seeds: that the number rests on; None: all of the scale's.
     """
 
     statement: str
-    measure: Callable[[Sequence[dict[str, Any]]], float]
-    threshold: float
+    measure: Callable[[Results], float]
+    threshold: float | None = None
     at_most: bool = False
     paper: str = "no figure known"
+    seeds: tuple[int, ...] | None = None
 
-    def holds(self, value: float) -> bool:
-        """Whether `value` reaches the threshold."""
+    def holds(self, value: float) -> bool | None:
+        """Whether `value` reaches the threshold; None where there is none. NaN reaches nothing."""
+        if self.threshold is None:
+            return None
         return value <= self.threshold if self.at_most else value >= self.threshold
 
 
 @dataclass(frozen=True, kw_only=True)
-class Scale:
-    """A study at one size: the experiment, the seeds, and the claims that can be tested there."""
+class Arm:
+    """One condition: an experiment that is trained with every seed.
+
+    Attributes:
+        experiment: what is trained.
+        seeds: None: the scale's.
+        measure: further numbers of a finished run.
+    """
 
     experiment: Callable[[], Experiment]
+    seeds: tuple[int, ...] | None = None
+    measure: Callable[[RunResult], dict[str, float]] | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scale:
+    """A study at one size.
+
+    Attributes:
+        arms: by the names that claims use.
+        seeds: of every arm that has none of its own.
+        claims: that can be tested at this size.
+        compare: what is measured across the runs, as JSON data for `Results.across`.
+        figures: pictures of the results, by file name without ending.
+    """
+
+    arms: Mapping[str, Arm]
     seeds: tuple[int, ...]
-    claims: tuple[Claim, ...]
+    claims: tuple[Claim, ...] = ()
+    compare: Callable[[Results], dict[str, Any]] | None = None
+    figures: Callable[[Results], dict[str, Image | bytes]] | None = None
+
+    def shrunk(self, steps: int = 30, seeds: tuple[int, ...] = (0, 1), images: int = 1000) -> Scale:
+        """The same in seconds: it shows that everything runs, not that anything is learned; no claims."""
+
+        def small(arm: Arm) -> Arm:
+            def experiment() -> Experiment:
+                whole = arm.experiment()
+                return dataclasses.replace(
+                    whole,
+                    training=dataclasses.replace(whole.training, steps=steps, log_every=10),
+                    evaluation=dataclasses.replace(whole.evaluation, images=images, bootstrap=20),
+                )
+
+            return dataclasses.replace(arm, experiment=experiment, seeds=seeds)
+
+        arms = {name: small(arm) for name, arm in self.arms.items()}
+        return dataclasses.replace(self, arms=arms, seeds=seeds, claims=())
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,7 +190,7 @@ class Study:
 
     name: str
     title: str
-    presets: dict[str, Scale]
+    presets: Mapping[str, Scale]
 
     def __post_init__(self) -> None:
         STUDIES[self.name] = self
@@ -76,142 +203,92 @@ def load_studies() -> None:
     load_modules("percepts.studies")
 
 
-def reproduce(name: str, preset: str, out: Path) -> int:
+def reproduce(name: str, preset: str, out: Path, workers: int | None = None) -> int:
     """Run a study at a preset and rewrite RESULTS.md in the working folder; returns 0 where every claim holds, else 3.
+
+    Args:
+        out: the folder of the runs.
+        workers: processes that train side by side; None: as many as cores.
 
     Raises:
         ConfigError: an unknown study or preset.
+        RunError: a run failed.
+        KeyboardInterrupt: stopped; the same command goes on.
     """
     load_studies()
     if name == "list":
         print("\n".join(f"{study.name:20} {', '.join(study.presets)}: {study.title}" for study in STUDIES.values()))
         return 0
+    study, scale = find_scale(name, preset)
+    results = carry_out(study, scale, out, workers)
+    if scale.compare is not None:
+        results.across = scale.compare(results)
+    drawn = scale.figures(results) if scale.figures is not None else {}
+    pictures = save_pictures(Path("results") / "figures", f"{name}-{preset}", drawn)
+    summary = summarise(study, preset, results, pictures)
+    write_json(Path("results") / f"{name}-{preset}.json", summary)
+    write_text("RESULTS.md", results_page(Path("results")))
+    for row in summary["claims"]:
+        verdict = {True: "pass", False: "MISS", None: "    "}[row["holds"]]
+        wanted = f" ({row['wanted']})" if row["wanted"] else ""
+        value = "not a number" if row["value"] is None else f"{row['value']:.3f}"
+        print(f"{verdict}  {row['statement']}: {value}{wanted}")
+    return 3 if any(row["holds"] is False for row in summary["claims"]) else 0
+
+
+def find_scale(name: str, preset: str) -> tuple[Study, Scale]:
+    """A study and its preset by name; the nearest is named where there is none (ConfigError)."""
     if name not in STUDIES:
         close = nearest(name, STUDIES)
         raise ConfigError(f"unknown study '{name}'" + (f", did you mean '{close}'?" if close else ""))
     study = STUDIES[name]
     if preset not in study.presets:
         raise ConfigError(f"study '{name}' has no preset '{preset}'", "one of " + ", ".join(study.presets))
-    scale = study.presets[preset]
-    evaluations = [_seed(scale, seed, out / f"{name}-{preset}" / f"seed-{seed}") for seed in scale.seeds]
-    results = summarise(study, preset, evaluations)
-    write_json(Path("results") / f"{name}-{preset}.json", results)
-    write_text("RESULTS.md", results_page(Path("results")))
-    for row in results["claims"]:
-        print(f"{'pass' if row['holds'] else 'MISS'}  {row['statement']}: {row['value']:.3f} ({row['wanted']})")
-    return 0 if all(row["holds"] for row in results["claims"]) else 3
+    return study, study.presets[preset]
 
 
-def summarise(study: Study, preset: str, evaluations: Sequence[dict[str, Any]]) -> dict[str, Any]:
-    """The study's results as JSON data: claims, and the scores of every seed."""
-    scale = study.presets[preset]
-    rows = []
-    for claim in scale.claims:
-        value = claim.measure(evaluations)
-        rows.append(
-            {
-                "statement": claim.statement,
-                "paper": claim.paper,
-                "value": value,
-                "wanted": f"{'≤' if claim.at_most else '≥'} {claim.threshold:g}",
-                "holds": claim.holds(value),
-            }
-        )
-    return {
-        "study": study.name,
-        "title": study.title,
-        "preset": preset,
-        "seeds": list(scale.seeds),
-        "claims": rows,
-        "scores": [{name: metric["value"] for name, metric in one.get("metrics", {}).items()} for one in evaluations],
-        "reconstruction": [one.get("reconstruction", {}) for one in evaluations],
-        "active": [sum(one.get("latents", {}).get("active", [])) for one in evaluations],
-        "minutes": [round(one["training_seconds"] / 60, 2) for one in evaluations],
-        "command": f"percepts reproduce {study.name} --preset {preset}",
-        "date": now(),
-        "provenance": _made_with([one["provenance"] for one in evaluations]),
-    }
+def carry_out(study: Study, scale: Scale, out: Path, workers: int | None = None) -> Results:
+    """Train and measure every run of a scale that is not finished yet."""
+    from percepts.training.jobs import Job, run_jobs
+    from percepts.training.table import live_table
+
+    jobs, places = [], []
+    for name, arm in scale.arms.items():
+        experiment = arm.experiment()
+        for seed in arm.seeds or scale.seeds:
+            jobs.append(Job(f"{name}, seed {seed}", dataclasses.replace(experiment, seed=seed), {"study": study.name}))
+            places.append((name, seed))
+    with live_table() as on_update:
+        outcomes = run_jobs(jobs, out, workers=workers, on_update=on_update)
+    failed = [outcome for outcome in outcomes if outcome.status == "failed"]
+    if failed:
+        raise RunError(f"{len(failed)} of {len(jobs)} runs failed; {failed[0].name}: {failed[0].error}")
+    if any(outcome.status == "interrupted" for outcome in outcomes):
+        raise KeyboardInterrupt
+    results = Results({name: [] for name in scale.arms})
+    for (name, seed), outcome in zip(places, outcomes):
+        run = Run.open(outcome.path or out)
+        result = RunResult(seed, run, json.loads((run.path / "evaluation.json").read_text(encoding="utf-8")))
+        measure = scale.arms[name].measure
+        if measure is not None:
+            result.extra.update(measure(result))
+        results.arms[name].append(result)
+    return results
 
 
-def results_page(folder: Path) -> str:
-    """RESULTS.md: a table of claims a study, and the scores of its seeds."""
-    parts = [
-        "# Results\n\nWritten by `percepts reproduce`; not edited by hand. A row that misses its threshold says so.\n"
-        "Thresholds are ours. The paper's figures carry how sure we are of them.\n"
-    ]
-    for file in sorted(folder.glob("*.json")):
-        parts.append(_section(json.loads(file.read_text(encoding="utf-8"))))
-    return "\n".join(parts)
+def save_pictures(folder: Path, prefix: str, pictures: Mapping[str, Image | bytes]) -> list[str]:
+    """Write figures as PNG files `folder`/`prefix`-NAME.png; returns their paths as text, "/" between the parts."""
+    import io
 
+    from percepts.core.files import write_bytes
 
-def median_of(metric: str) -> Callable[[Sequence[dict[str, Any]]], float]:
-    """The median of a metric over the seeds."""
-    return lambda evaluations: statistics.median(one["metrics"][metric]["value"] for one in evaluations)
-
-
-def _seed(scale: Scale, seed: int, folder: Path) -> dict[str, Any]:
-    """The evaluation of one seed, trained or resumed or simply read.
-
-    Raises:
-        RunError: the folder holds a run of another experiment.
-        KeyboardInterrupt: the training was stopped; the same command goes on with it.
-    """
-    from percepts.report.run import report_run
-    from percepts.training import experiment as experiments
-
-    wanted = dataclasses.replace(scale.experiment(), seed=seed)
-    if (folder / "run.json").exists():
-        run, experiment = Run.open(folder), wanted.resolved()[0]
-        if digest(run.config()) != digest(experiment):
-            raise RunError(f"'{folder}' holds a run of another experiment", fix=f"another --out, or delete {folder}")
-    else:
-        run, experiment = experiments.start(wanted, folder)
-    if run.info()["status"] != "finished":
-        print(f"seed {seed}: training in {folder}", flush=True)
-        if experiments.train(run, experiment).status == "interrupted":
-            raise KeyboardInterrupt
-    file = folder / "evaluation.json"
-    if not file.exists() or json.loads(file.read_text(encoding="utf-8"))["step"] != run.info()["step"]:
-        experiments.measure(run)
-        report_run(run)
-    evaluation = json.loads(file.read_text(encoding="utf-8"))
-    return {**evaluation, "training_seconds": run.info()["seconds"]}
-
-
-def _made_with(runs: Sequence[dict[str, Any]]) -> dict[str, str]:
-    """What the runs were measured with; more than one value where they differ."""
-    keys = ("percepts", "commit", "python", "torch", "platform")
-    return {key: ", ".join(sorted({str(made[key]) for made in runs})) for key in keys}
-
-
-def _section(results: dict[str, Any]) -> str:
-    made = results["provenance"]
-    lines = [
-        f"## {results['title']} ({results['preset']})\n",
-        "| claim | paper | ours | threshold | |",
-        "|---|---|---|---|---|",
-        *(
-            f"| {row['statement']} | {row['paper']} | {row['value']:.3f} | {row['wanted']} | "
-            f"{'pass' if row['holds'] else '**miss**'} |"
-            for row in results["claims"]
-        ),
-        "",
-        _seed_table(results),
-        f"\n`{results['command']}`, percepts {made['percepts']} at {made['commit']}, torch {made['torch']}, "
-        f"Python {made['python']}, {results['date'][:10]}.\n",
-    ]
-    return "\n".join(lines)
-
-
-def _seed_table(results: dict[str, Any]) -> str:
-    names = sorted({name for scores in results["scores"] for name in scores})
-    shown = [
-        name
-        for name in ("factor_vae.dlib", "mig.dlib", "dci.forest", "dci.gbt", "sap.dlib", "beta_vae.dlib")
-        if name in names
-    ]
-    lines = ["| seed | " + " | ".join(shown) + " | active | minutes |", "|---" * (len(shown) + 3) + "|"]
-    for row, seed in enumerate(results["seeds"]):
-        scores = [f"{results['scores'][row][name]:.3f}" for name in shown]
-        lines.append(f"| {seed} | " + " | ".join(scores) + f" | {results['active'][row]} | {results['minutes'][row]} |")
-    return "\n".join(lines)
+    paths = []
+    for name, picture in pictures.items():
+        if not isinstance(picture, bytes):
+            file = io.BytesIO()
+            picture.save(file, "PNG", optimize=True)
+            picture = file.getvalue()
+        path = folder / f"{prefix}-{name}.png"
+        write_bytes(path, picture)
+        paths.append(path.as_posix())
+    return paths
