@@ -11,8 +11,9 @@ import torch
 from torch import Tensor
 
 from percepts.core.config import Config as BaseConfig
-from percepts.core.errors import ConfigError, DataError
+from percepts.core.errors import ConfigError
 from percepts.data.dataset import FactorDataset
+from percepts.data.held_out import PartialGrid
 
 
 class Squares24(FactorDataset):
@@ -65,15 +66,11 @@ class Squares24(FactorDataset):
         return (down[:, :, None] * across[:, None, :])[:, None]
 
 
-class Blobs24(FactorDataset):
+class Blobs24(PartialGrid):
     """Gaussian bumps of peak 1: factors x, y (the last fastest) on a 16 x 16 lattice, 24 x 24 pixels by default.
 
-    With a `hole`, the dataset holds only the lattice points outside of it: its length, `gather` and `factors_of` speak
-    of those, in the order of the grid, while `render` still draws every point. That is the held-out region of the
-    generalisation test of the spatial broadcast decoder (Watters et al. 2019).
-
-    Attributes:
-        support: bool [positions * positions], which points of the full grid (last factor fastest) the dataset holds.
+    With a `hole`, the dataset holds only the lattice points outside of it, but still renders all: the held-out region
+    of the generalisation test of the spatial broadcast decoder (Watters et al. 2019). `HeldOut` makes any other hole.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -104,27 +101,7 @@ class Blobs24(FactorDataset):
         self.factor_names = ("x", "y")
         self.factor_sizes = (config.positions, config.positions)
         inside = torch.linspace(-1, 1, config.positions, dtype=torch.float64).abs() < config.hole
-        self.support = ~(inside[:, None] & inside[None, :]).flatten()
-        self._kept = self.support.nonzero()[:, 0]
-
-    def __len__(self) -> int:
-        return len(self._kept)
-
-    def factors_of(self, indices: Tensor) -> Tensor:
-        """The factor values [B,2] of the items `indices` [B]."""
-        return super().factors_of(self._kept.to(indices.device)[indices])
-
-    def indices_of(self, factors: Tensor) -> Tensor:
-        """The items [B] with factor values [B,2].
-
-        Raises:
-            DataError: a point in the hole.
-        """
-        grid = super().indices_of(factors)
-        support = self.support.to(grid.device)
-        if not bool(support[grid].all()):
-            raise DataError("factors of a point in the hole", "points of the dataset's `support`")
-        return (support.cumsum(0) - 1)[grid]
+        self._keep(~(inside[:, None] & inside[None, :]).flatten())
 
     def factor_values(self, name: str) -> Tensor:
         """Centres in pixels."""
