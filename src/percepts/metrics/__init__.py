@@ -10,6 +10,8 @@ from percepts.metrics.probe import linear_probe, regression_probe
 from percepts.metrics.robustness import interventional_robustness
 from percepts.metrics.sap import sap, sap_continuous
 from percepts.metrics.suite import evaluate_codes
+from percepts.metrics.udr import udr_scores
+from percepts.metrics.udr_result import UDRGroup, UDRResult
 from percepts.metrics.unsupervised import (
     active_units,
     gaussian_total_correlation,
@@ -19,6 +21,8 @@ from percepts.metrics.unsupervised import (
 
 __all__ = [
     "Information",
+    "UDRGroup",
+    "UDRResult",
     "active_units",
     "affine_geometry",
     "beta_vae_score",
@@ -41,5 +45,6 @@ __all__ = [
     "regression_probe",
     "sap",
     "sap_continuous",
+    "udr_scores",
     "unsupervised_scores",
 ]

@@ -15,7 +15,7 @@ from typing import Any
 
 from percepts.core.errors import RunError
 from percepts.core.results import plain
-from percepts.metrics.udr import UDRResult
+from percepts.metrics.udr_result import UDRResult
 
 SELECTION, CHOSEN = "selection.json", "chosen"
 NAN = float("nan")
@@ -165,7 +165,7 @@ class Selection:
         chosen: position of the chosen candidate; None where none may be chosen (`warnings` say why).
         left_out: runs that take no part.
         udr: "lasso" and "spearman": pairwise matrices [M, M], masks, similarity matrices of the kept pairs, all in the
-            order of `candidates` (see `metrics.udr.UDRResult`).
+            order of `candidates` (see `metrics.udr_result.UDRResult`).
         correlations: of the label-free scores with the supervised and downstream ones; empty without such scores.
         stability: of these correlations in P.
         warnings: what to look at before trusting the choice, in words.
