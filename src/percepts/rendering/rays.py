@@ -22,7 +22,7 @@ from percepts.core.errors import DataError
 from percepts.rendering.objects import ObjectScene, check_objects
 from percepts.rendering.primitives import Normal, Primitive, Vector
 
-_CPU_CHUNK, _GPU_CHUNK = 1 << 16, 1 << 24
+_CPU_CHUNK, _GPU_CHUNK = 1 << 18, 1 << 24
 """Rays worked on at a time: about what the caches hold, and what a GPU needs to be busy."""
 
 _CLEAR = 1e-5
