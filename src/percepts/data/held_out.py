@@ -180,6 +180,8 @@ def split(
 
 def grid_support(dataset: FactorDataset) -> Bool[Tensor, " grid"]:
     """Which points of the full grid of its factors a dataset holds."""
+    if isinstance(dataset, PartialGrid):
+        return dataset.support
     points = math.prod(dataset.factor_sizes)
     if len(dataset) == points:
         return torch.ones(points, dtype=torch.bool)

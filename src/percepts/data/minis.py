@@ -6,6 +6,7 @@ Coordinates are pixels: pixel i is centred on coordinate i, x to the right and y
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from torch import Tensor
@@ -14,6 +15,16 @@ from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import ConfigError
 from percepts.data.dataset import FactorDataset
 from percepts.data.held_out import PartialGrid
+from percepts.rendering.scene import SpriteScene
+from percepts.rendering.shapes import Shape, named_shape, regular
+from percepts.rendering.sprites2d import render_sprites
+
+_SHAPES: dict[str, Shape] = {
+    "disc": named_shape("disc"),
+    "diamond": regular(4),
+    "triangle": named_shape("triangle"),
+}
+"""Novel shapes, of area 1."""
 
 
 class Squares24(FactorDataset):
@@ -64,6 +75,47 @@ class Squares24(FactorDataset):
         across = (half + 0.5 - (pixels - x).abs()).clamp(0, 1)
         down = (half + 0.5 - (pixels - y).abs()).clamp(0, 1)
         return (down[:, :, None] * across[:, None, :])[:, None]
+
+
+class Shapes24(Squares24):
+    """The world of `Squares24` with another shape in the place of the square, exactly anti-aliased too: a disc, a
+    diamond or a triangle (pointing up), each centred on its centre of mass and as large in area as the square.
+
+    Shapes that a model has never seen: does it still read position and scale? (Higgins et al. 2016 ask this of
+    "objectness".) A large triangle at the upper edge loses the last half pixel of its tip.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(Squares24.Config):
+        """Settings of `Squares24` and the shape.
+
+        Attributes:
+            shape: what is drawn.
+        """
+
+        shape: Literal["disc", "diamond", "triangle"] = "disc"
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        if config.shape not in _SHAPES:
+            raise ConfigError(f"shape = {config.shape!r}", "one of " + ", ".join(_SHAPES))
+
+    def render(self, factors: Tensor) -> Tensor:
+        half, x, y = (
+            self.factor_values(name).to(factors.device, torch.float32)[column, None]
+            for name, column in zip(self.factor_names, factors.unbind(1))
+        )
+        size = self.config.size
+        scene = SpriteScene(
+            shapes=(_SHAPES[self.config.shape],),
+            shape=torch.zeros_like(factors[:, :1]),
+            # The middle of pixel i is (i + 1/2) / size of the frame, and the scene has y up.
+            position=torch.stack([(x + 0.5) / size, 1 - (y + 0.5) / size], dim=2),
+            scale=2 * half / size,
+            angle=torch.zeros_like(half),
+            colour=torch.ones_like(half)[:, :, None],
+        )
+        return render_sprites(scene, size, size, segmentation=False).image
 
 
 class Blobs24(PartialGrid):
