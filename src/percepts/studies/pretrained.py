@@ -27,7 +27,7 @@ def coloured_sprites32() -> Experiment:
 
 
 def _conv(dataset: Sprites.Config | ColouredSprites.Config, capacity: float) -> Experiment:
-    steps = 30_000
+    steps = 15_000
     return Experiment(
         model=CCIVAE.Config(
             encoder=ConvEncoder.Config(channels=(32, 32, 32), hidden=(256, 256)),
@@ -38,6 +38,6 @@ def _conv(dataset: Sprites.Config | ColouredSprites.Config, capacity: float) -> 
         data=Data(dataset=dataset),
         sampling=StreamConfig(batch_size=64, sampling="independent"),
         training=Training(
-            steps=steps, optimizer=Optimizer(lr=1e-3, schedule=Schedule(shape="cosine", final=0.05)), log_every=200
+            steps=steps, optimizer=Optimizer(lr=1e-3, schedule=Schedule(shape="cosine", final=0.05)), log_every=100
         ),
     )

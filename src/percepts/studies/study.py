@@ -23,13 +23,10 @@ from percepts.core.runs import Run
 from percepts.studies.results import results_page, summarise
 
 if TYPE_CHECKING:
-    from PIL.Image import Image
-
+    from percepts.report.plates import Plate
     from percepts.training.experiment import Experiment
 
 STUDIES: dict[str, Study] = {}
-
-Numbers = Mapping[str, float]
 
 
 @dataclass(frozen=True)
@@ -164,7 +161,7 @@ class Scale:
     seeds: tuple[int, ...]
     claims: tuple[Claim, ...] = ()
     compare: Callable[[Results], dict[str, Any]] | None = None
-    figures: Callable[[Results], dict[str, Image | bytes]] | None = None
+    figures: Callable[[Results], dict[str, Plate]] | None = None
 
     def shrunk(self, steps: int = 30, seeds: tuple[int, ...] = (0, 1), images: int = 1000) -> Scale:
         """The same in seconds: it shows that everything runs, not that anything is learned; no claims."""
@@ -249,8 +246,8 @@ def find_scale(name: str, preset: str) -> tuple[Study, Scale]:
 
 def carry_out(study: Study, scale: Scale, out: Path, workers: int | None = None) -> Results:
     """Train and measure every run of a scale that is not finished yet."""
+    from percepts.training.board import LiveTable
     from percepts.training.jobs import Job, run_jobs
-    from percepts.training.table import live_table
 
     jobs, places = [], []
     for name, arm in scale.arms.items():
@@ -258,8 +255,7 @@ def carry_out(study: Study, scale: Scale, out: Path, workers: int | None = None)
         for seed in arm.seeds or scale.seeds:
             jobs.append(Job(f"{name}, seed {seed}", dataclasses.replace(experiment, seed=seed), {"study": study.name}))
             places.append((name, seed))
-    with live_table() as on_update:
-        outcomes = run_jobs(jobs, out, workers=workers, on_update=on_update)
+    outcomes = run_jobs(jobs, out, workers=workers, on_update=LiveTable().show)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     if failed:
         raise RunError(f"{len(failed)} of {len(jobs)} runs failed; {failed[0].name}: {failed[0].error}")
@@ -276,19 +272,7 @@ def carry_out(study: Study, scale: Scale, out: Path, workers: int | None = None)
     return results
 
 
-def save_pictures(folder: Path, prefix: str, pictures: Mapping[str, Image | bytes]) -> list[str]:
-    """Write figures as PNG files `folder`/`prefix`-NAME.png; returns their paths as text, "/" between the parts."""
-    import io
-
-    from percepts.core.files import write_bytes
-
-    paths = []
-    for name, picture in pictures.items():
-        if not isinstance(picture, bytes):
-            file = io.BytesIO()
-            picture.save(file, "PNG", optimize=True)
-            picture = file.getvalue()
-        path = folder / f"{prefix}-{name}.png"
-        write_bytes(path, picture)
-        paths.append(path.as_posix())
-    return paths
+def save_pictures(folder: Path, prefix: str, plates: Mapping[str, Plate]) -> list[str]:
+    """Write figures with their captions as `folder`/`prefix`-NAME.png; returns the paths as text with "/"."""
+    folder.mkdir(parents=True, exist_ok=True)
+    return [plate.save(folder / f"{prefix}-{name}.png").as_posix() for name, plate in plates.items()]
