@@ -26,14 +26,18 @@ def codes_of(
     model: Any, images: Tensor
 ) -> tuple[Float[np.ndarray, "images latents"], Float[np.ndarray, "images latents"]]:
     """Posterior means and variances."""
-    parts = [model.encode(part) for part in images.split(512)]
-    mean = torch.cat([part.mean for part in parts]).double().numpy()
-    return mean, torch.cat([part.variance for part in parts]).double().numpy()
+    device = next(model.parameters()).device
+    parts = [model.encode(part.to(device)) for part in images.split(512)]
+    mean, variance = (
+        torch.cat([getattr(part, name) for part in parts]).double().cpu() for name in ("mean", "variance")
+    )
+    return mean.numpy(), variance.numpy()
 
 
 @torch.no_grad()
 def nmse(model: Any, images: Tensor) -> float:
     """Σ(x̂ − x)² / Σx², the reconstruction from posterior means."""
+    images = images.to(next(model.parameters()).device)
     return float((model.reconstruct(images) - images).square().sum() / images.square().sum())
 
 
