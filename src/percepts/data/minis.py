@@ -82,7 +82,7 @@ class Shapes24(Squares24):
     diamond or a triangle (pointing up), each centred on its centre of mass and as large in area as the square.
 
     Shapes that a model has never seen: does it still read position and scale? (Higgins et al. 2016 ask this of
-    "objectness".) A large triangle at the upper edge loses the last half pixel of its tip.
+    "objectness".) The largest triangles and diamonds at the edge of the grid lose up to half a pixel of a corner.
     """
 
     @dataclass(frozen=True, kw_only=True)

@@ -32,8 +32,9 @@ class SpriteFactors(ContinuousWorld):
     radians, clockwise on the screen. A sprite has the area of a square of side `size` frames, whatever its shape.
 
     The paper's data are unpublished: that there are these factors is from memory (unverified), all ranges and numbers
-    of bins are this library's own. Orientation goes around once in bins without a repeated end; a square looks the same
-    after a quarter of the way, a triangle after a third and an ellipse after half.
+    of bins are this library's own. Orientation goes around once in bins without a repeated end; a square looks the
+    same after a quarter of the way, a triangle after a third and an ellipse after half. The largest sprites may lose a
+    corner at the border. The default grid has 9.4 million points: draw them independently, not in epochs.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -62,9 +63,9 @@ class SpriteFactors(ContinuousWorld):
         shapes: tuple[str, ...] = ("square", "triangle", "ellipse")
         hues: int = 8
         hue_range: Range = (0.0, 1.0)
-        saturations: int = 3
+        saturations: int = 2
         saturation_range: Range = (0.3, 1.0)
-        brightnesses: int = 3
+        brightnesses: int = 2
         brightness_range: Range = (0.5, 1.0)
         sizes: int = 6
         size_range: Range = (0.15, 0.3)
