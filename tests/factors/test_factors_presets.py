@@ -37,6 +37,11 @@ TABLE: list[tuple[Any, tuple[int, int, int], dict[str, Any]]] = [
     (presets.cci_practical(), (1, 64, 64), {"latent_size": 10, "gamma": 100.0}),
     (presets.cci_squares24(), (1, 24, 24), {"latent_size": 6, "gamma": 30.0}),
     (presets.capacity_squares24(CHANNELS), (1, 24, 24), {"gamma": 30.0}),
+    (presets.factor_vae_squares24(), (1, 24, 24), {"latent_size": 6, "gamma": 10.0}),
+    (presets.beta_tcvae_squares24(), (1, 24, 24), {"latent_size": 6, "beta": 6.0}),
+    (presets.dip_vae_i_squares24(), (1, 24, 24), {"latent_size": 6, "lambda_od": 5.0}),
+    (presets.dip_vae_ii_squares24(), (1, 24, 24), {"latent_size": 6, "lambda_od": 10.0}),
+    *((configs[2], (1, 64, 64), {"latent_size": 10}) for configs in presets.udr_sweep().values()),
 ]
 
 
@@ -50,7 +55,8 @@ def test_presets_have_the_tables_numbers_and_give_finite_losses(
     torch.manual_seed(0)
     model = dataclasses.replace(config, image_shape=shape).build()
     batch = {"image": torch.rand(2, *shape), "factors": torch.zeros(2, 1, dtype=torch.int64)}
-    model.losses(batch, StillStep(0)).minimise["model"].backward()
+    for loss in model.losses(batch, StillStep(0)).minimise.values():
+        loss.backward(retain_graph=True)
     assert all(torch.isfinite(parameter.grad).all() for parameter in model.parameters())
 
 
@@ -65,6 +71,25 @@ def test_capacities_of_the_tables() -> None:
         assert config.capacity.at(end // 2) == stop / 2
         assert config.capacity.at(end) == stop
     assert presets.capacity_squares24(CHANNELS).capacity.at(0) == 0.2
+
+
+def test_the_sweep_of_six_classes_varies_one_weight_each() -> None:
+    sweep = presets.udr_sweep()
+    weights = {
+        "beta_vae": lambda config: config.beta,
+        "cci_vae": lambda config: config.capacity.stop,
+        "factor_vae": lambda config: config.gamma,
+        "beta_tcvae": lambda config: config.beta,
+        "dip_vae_i": lambda config: config.lambda_od,
+        "dip_vae_ii": lambda config: config.lambda_od,
+    }
+    assert sum(len(configs) for configs in sweep.values()) == 36
+    for name, configs in sweep.items():
+        assert tuple(weights[name](config) for config in configs) == presets.UDR_SWEEP[name]
+    assert all(config.gamma == 1000.0 and config.capacity.end == 100_000 for config in sweep["cci_vae"])
+    assert {type(configs[0]).__name__ for configs in sweep.values()} == {
+        "BetaVAE", "CCIVAE", "FactorVAE", "BetaTCVAE", "DIPVAEI", "DIPVAEII"
+    }  # fmt: skip
 
 
 def test_a_collapse_needs_the_whole_window_below_the_threshold() -> None:

@@ -14,8 +14,10 @@ import pytest
 import torch
 
 from percepts.data.sprites import Pebbles, Sprites
+from percepts.factors import presets as models
 from percepts.factors.beta_vae import BetaVAE
 from percepts.factors.cci_vae import CCIVAE, CapacitySchedule
+from percepts.factors.vae import VAE
 from percepts.nn.broadcast import SpatialBroadcastDecoder
 from percepts.nn.conv import ConvDecoder, ConvEncoder
 from percepts.nn.likelihoods import Gaussian
@@ -24,6 +26,7 @@ from percepts.studies.cci_vae import capacity_squares24, cci_squares24
 from percepts.studies.spatial_broadcast import broadcast_blobs24
 from percepts.training.engine import Engine
 from percepts.training.experiment import Experiment, build_model
+from percepts.training.optimizers import Optimizer
 
 TRACES = Path(__file__).parent / "traces"
 STEPS = 50
@@ -56,6 +59,39 @@ def pebbles_broadcast() -> Experiment:
     )
 
 
+def factor_vae_squares24() -> Experiment:
+    """A discriminator beside the VAE, with an optimiser of its own."""
+    judging = {"discriminator": Optimizer(lr=1e-4, betas=(0.5, 0.9))}
+    experiment = _on_squares(models.factor_vae_squares24())
+    training = dataclasses.replace(experiment.training, group_optimizers=judging)
+    return dataclasses.replace(experiment, training=training)
+
+
+def beta_tcvae_squares24() -> Experiment:
+    """The aggregate posterior by weighted sampling."""
+    return _on_squares(models.beta_tcvae_squares24())
+
+
+def beta_tcvae_stratified_squares24() -> Experiment:
+    """The aggregate posterior by stratified sampling, with every part of the KL weighed."""
+    weights = {"alpha": 2.0, "gamma": 0.5, "estimator": "mss", "dataset_size": 864}
+    return _on_squares(dataclasses.replace(models.beta_tcvae_squares24(), **weights))
+
+
+def dip_vae_i_squares24() -> Experiment:
+    """A penalty of the means' covariance."""
+    return _on_squares(models.dip_vae_i_squares24())
+
+
+def dip_vae_ii_squares24() -> Experiment:
+    """A penalty of the aggregate posterior's covariance."""
+    return _on_squares(models.dip_vae_ii_squares24())
+
+
+def _on_squares(model: VAE.Config) -> Experiment:
+    return dataclasses.replace(beta_vae_squares24(), model=model)
+
+
 EXPERIMENTS = {
     make.__name__: make
     for make in (
@@ -65,6 +101,11 @@ EXPERIMENTS = {
         broadcast_blobs24,
         sprites_conv,
         pebbles_broadcast,
+        factor_vae_squares24,
+        beta_tcvae_squares24,
+        beta_tcvae_stratified_squares24,
+        dip_vae_i_squares24,
+        dip_vae_ii_squares24,
     )
 }
 

@@ -6,12 +6,14 @@ The mean KL of the ELBO is a sum of three parts, each with a weight of its own:
     minimise  L = rec + α · I(x; z) + β · TC + γ · Σ_l KL(q(z_l) ‖ p(z_l))
 
 The total correlation TC is what the paper penalises: α = γ = 1. q(z) is estimated from the batch, by minibatch-weighted
-sampling ("mws") or minibatch-stratified sampling ("mss"); see `log_aggregate`. MWS has a bias and either can be
-negative for a small batch or a large β; nothing is clamped, so that the gradient stays right.
+sampling ("mws") or minibatch-stratified sampling ("mss"); see `log_aggregate`. Both have a bias and can be negative for
+a small batch or a large β; nothing is clamped, so that the gradient stays right.
 
 What differs from the paper: the loss is rec + KL + (α−1)·I + (β−1)·TC + (γ−1)·Σ KL with the KL in closed form, as in
-disentanglement_lib; the weights mean the same and α = β = γ = 1 is the VAE exactly. The stratified weights are those
-of the paper's appendix for every row (a published implementation gives the last row's to the one before).
+disentanglement_lib; the weights mean the same and α = β = γ = 1 is the VAE exactly. Where N is not given, "mws" divides
+by B in place of B·N, which has the same gradients and reports parts of a sensible size (disentanglement_lib does not
+divide at all: its TC is lower by (D − 1)·ln B). Every row has its own "other" image in stratified sampling (in the
+authors' code, from memory, the last row has none and the one before two).
 Expected (measured here, seed 0): see `presets.beta_tcvae_squares24`.
 """
 
@@ -45,8 +47,8 @@ class BetaTCVAE(VAE):
             beta: the weight of the total correlation.
             gamma: the weight of the KL of every latent's aggregate posterior.
             estimator: of the aggregate posterior, "mws" or "mss".
-            dataset_size: the number of training images N. None leaves the constant ln(B·N) out of "mws", as
-                disentanglement_lib does: gradients are the same, the reported parts are shifted. "mss" needs it.
+            dataset_size: the number of training images N, which "mss" needs. For "mws" it only shifts what is
+                reported, not the gradient; with None the parts are those of the batch taken as the whole data.
         """
 
         alpha: float = 1.0
@@ -153,9 +155,9 @@ def log_aggregate(
 
     Args:
         density: ln q(z_jl | x_i) from `log_density`; sample j was drawn from image i = j.
-        estimator: "mws": the sum over the batch, divided by B·N (equation 6 of the paper). "mss": a weighted sum with
-            the weights of `stratified_log_weights` (equation S6 of its appendix).
-        dataset_size: N; None with "mws" leaves the division by B·N out.
+        estimator: "mws": the sum over the batch, divided by B·N. "mss": a weighted sum with the weights of
+            `stratified_log_weights` (Chen et al. 2018, section 4.1 and appendix).
+        dataset_size: N; with None "mws" is the mean over the batch.
 
     Raises:
         ConfigError: "mss" without N, or fewer images in the data than in the batch.
@@ -168,7 +170,7 @@ def log_aggregate(
             raise ConfigError("stratified sampling without dataset_size", "the number of training images")
         weights = stratified_log_weights(batch, dataset_size).to(density)
         return (density.sum(dim=2) + weights).logsumexp(dim=1), (density + weights[:, :, None]).logsumexp(dim=1)
-    constant = 0.0 if dataset_size is None else math.log(batch) + math.log(dataset_size)
+    constant = math.log(batch) + (0.0 if dataset_size is None else math.log(dataset_size))
     return density.sum(dim=2).logsumexp(dim=1) - constant, density.logsumexp(dim=1) - constant
 
 
