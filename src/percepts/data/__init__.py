@@ -5,14 +5,30 @@ from percepts.data.cache import Preloaded, PreloadedFactors
 from percepts.data.cars3d import Cars3D
 from percepts.data.celeba import CelebA
 from percepts.data.chairs import Chairs
+from percepts.data.circles import Circles
+from percepts.data.continuity import Subsampled, neighbour_distance
+from percepts.data.continuous import ContinuousWorld, Jittered
 from percepts.data.dataset import FactorDataset, ImageDataset
+from percepts.data.distributions import (
+    Continuous,
+    Discrete,
+    Distribution,
+    Intersection,
+    Product,
+    Selection,
+    SetMinus,
+    Union,
+)
 from percepts.data.dsprites import DSprites
 from percepts.data.folder import ImageFolder
-from percepts.data.minis import Blobs24, Squares24
+from percepts.data.held_out import HeldOut, PartialGrid, split
+from percepts.data.minis import Blobs24, Shapes24, Squares24
 from percepts.data.mpi3d import MPI3D
+from percepts.data.nuisance import Nuisance
 from percepts.data.rooms import ObjectInRoom
 from percepts.data.shapes3d import Shapes3D
 from percepts.data.small_norb import SmallNORB
+from percepts.data.sprite_factors import SpriteFactors, small_objects
 from percepts.data.sprites import ColouredSprites, Pebbles, Sprites
 from percepts.data.stream import Stream, StreamConfig
 from percepts.data.wrapped import DictDataset
@@ -25,20 +41,40 @@ __all__ = [
     "Cars3D",
     "CelebA",
     "Chairs",
+    "Circles",
     "ColouredSprites",
+    "Continuous",
+    "ContinuousWorld",
     "DSprites",
     "DictDataset",
+    "Discrete",
+    "Distribution",
     "FactorDataset",
+    "HeldOut",
     "ImageDataset",
     "ImageFolder",
+    "Intersection",
+    "Jittered",
+    "Nuisance",
     "ObjectInRoom",
+    "PartialGrid",
     "Pebbles",
     "Preloaded",
     "PreloadedFactors",
+    "Product",
+    "Selection",
+    "SetMinus",
     "Shapes3D",
+    "Shapes24",
     "SmallNORB",
+    "SpriteFactors",
     "Sprites",
     "Squares24",
     "Stream",
     "StreamConfig",
+    "Subsampled",
+    "Union",
+    "neighbour_distance",
+    "small_objects",
+    "split",
 ]
