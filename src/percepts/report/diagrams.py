@@ -98,12 +98,13 @@ def _mesh(nodes: np.ndarray, x: Axis, y: Axis) -> Svg:
             here = f"{x.at(nodes[i, j, 0]):.1f} {y.at(nodes[i, j, 1]):.1f}"
             steps = [(i + 1, j)] * (i + 1 < columns) + [(i, j + 1)] * (j + 1 < rows)
             ways = "".join(f"M{here}L{x.at(nodes[a, b, 0]):.1f} {y.at(nodes[a, b, 1]):.1f}" for a, b in steps)
-            colour = _corner_mix(i / max(columns - 1, 1), j / max(rows - 1, 1))
+            colour = corner_mix(i / max(columns - 1, 1), j / max(rows - 1, 1))
             pieces.append(tag("path", d=ways or "M" + here, stroke=colour))
     return tag("g", "".join(pieces), class_="mesh")
 
 
-def _corner_mix(across: float, down: float) -> str:
+def corner_mix(across: float, down: float) -> str:
+    """The colour of a place in a lattice, both coordinates in [0, 1], as #rrggbb."""
     top, bottom = (CORNERS[:, side] for side in (0, 1))
     mixed = (1 - across) * ((1 - down) * top[0] + down * top[1]) + across * ((1 - down) * bottom[0] + down * bottom[1])
     return "#" + "".join(f"{round(channel):02x}" for channel in mixed)

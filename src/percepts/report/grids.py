@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from jaxtyping import UInt8
@@ -13,6 +14,8 @@ from percepts.report.images import as_image
 
 MARGIN = 10
 """White pixels around a labelled figure."""
+BREAK = 12
+"""Further pixels between blocks of rows."""
 
 
 def grid(
@@ -34,6 +37,13 @@ def grid(
     return canvas
 
 
+def font(size: int) -> ImageFont.FreeTypeFont:
+    """A typeface that has the Greek letters and signs of the captions; `size` in pixels."""
+    import matplotlib  # Brings the file; Pillow's own typeface lacks β, ρ, ² and −.
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+
+
 def with_alpha(pixels: UInt8[np.ndarray, "*shape channels"]) -> UInt8[np.ndarray, "*shape 4"]:
     """Grey or RGB pixels as opaque RGBA."""
     if pixels.shape[-1] == 1:
@@ -47,6 +57,7 @@ def labelled_rows(
     scale: int = 2,
     gap: int = 6,
     note: str = "",
+    breaks: Sequence[int] = (),
 ) -> Image.Image:
     """Rows of pixels under each other, each with two lines of text at its left, on white: for files and slides.
 
@@ -56,17 +67,22 @@ def labelled_rows(
         scale: every pixel becomes a square of so many.
         gap: between rows, in pixels of the result.
         note: a last line of text.
+        breaks: rows that begin a new block: a wider gap and a line stand before them.
     """
     pictures = [as_image(row).convert("RGBA") for row in rows]
     pictures = [one.resize((one.width * scale, one.height * scale), Image.Resampling.NEAREST) for one in pictures]
-    large, small = ImageFont.load_default(15), ImageFont.load_default(12)
+    large, small = font(14), font(11)
     wide = max([large.getlength(name) for name, _ in labels] + [small.getlength(remark) for _, remark in labels])
     margin, step, below = MARGIN + 14 + round(wide), max(one.height for one in pictures), 24 if note else 0
     width = margin + max(one.width for one in pictures) + MARGIN
-    canvas = Image.new("RGB", (width, len(rows) * (step + gap) - gap + 2 * MARGIN + below), "white")
+    high = len(rows) * (step + gap) - gap + 2 * MARGIN + below + BREAK * len(breaks)
+    canvas = Image.new("RGB", (width, high), "white")
     draw = ImageDraw.Draw(canvas)
     for number, (one, (name, remark)) in enumerate(zip(pictures, labels)):
-        top = MARGIN + number * (step + gap)
+        top = MARGIN + number * (step + gap) + BREAK * sum(number >= first for first in breaks)
+        if number in breaks:
+            height = top - (gap + BREAK) // 2
+            draw.line([(MARGIN, height), (width - MARGIN, height)], fill="#e3e3de", width=1)
         canvas.paste(one, (margin, top), one)
         draw.text((MARGIN, top + step / 2 - 18), name, fill="#111", font=large)
         draw.text((MARGIN, top + step / 2 + 1), remark, fill="#555", font=small)
