@@ -35,7 +35,7 @@ from percepts.training.selection import (
 from percepts.training.selection_encoding import hyperparameters
 from percepts.training.selection_evidence import rank_correlation, stability
 
-QUICK = SelectionSettings(images=64, bootstrap=20)
+QUICK = SelectionSettings(images=64, bootstrap=20, stability=False)
 Models = dict[str, tuple[np.ndarray, np.ndarray]]
 
 

@@ -229,13 +229,14 @@ def _with_similarity(
     """The result with R of the pairs worth seeing: the best, the worst, and those of the chosen model."""
     found = np.argwhere(~np.isnan(result.pairwise))
     order = found[np.argsort(result.pairwise[tuple(found.T)], kind="stable")]
-    wanted = [tuple(order[0]), tuple(order[-1])]
-    wanted += [(source, target) for source, target in found if target == chosen]
-    kept = {}
-    for source, target in dict.fromkeys((int(source), int(target)) for source, target in wanted):
-        pair = [(encoded[place].codes[: settings.images], encoded[place].kl) for place in (source, target)]
-        again = udr_scores(
-            pair, kind=kind, alpha=settings.alpha, kl_threshold=settings.kl_threshold, keep_similarity=True
-        )
-        kept[source, target] = again.similarity[0, 1]
+    wanted = [order[0], order[-1], *(pair for pair in found if pair[1] == chosen)]
+    places = sorted({int(place) for pair in wanted for place in pair})
+    again = udr_scores(
+        [(encoded[place].codes[: settings.images], encoded[place].kl) for place in places],
+        kind=kind,
+        alpha=settings.alpha,
+        kl_threshold=settings.kl_threshold,
+        keep_similarity=True,
+    )
+    kept = {(int(j), int(i)): again.similarity[places.index(j), places.index(i)] for j, i in wanted}
     return dataclasses.replace(result, similarity=kept)
