@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ from percepts.core.random import numpy_generator
 from percepts.data.dataset import FactorDataset, ImageDataset
 from percepts.metrics import affine_geometry, evaluate_codes, regression_probe
 from percepts.studies.study import Results
+from percepts.training.selection_evidence import rank_correlation
 
 
 def everything(dataset: ImageDataset) -> tuple[Tensor, Tensor]:
@@ -79,10 +81,12 @@ def probe_elsewhere(model: Any, seen: tuple[Tensor, Tensor], other: tuple[Tensor
     return [float(value) for value in result.details["per_target"]]
 
 
-def spearman_over(results: Results, a: str, b: str, *arms: str) -> float:
-    """The rank correlation of two scores over all runs of some arms (of all arms that have both, by default)."""
-    from percepts.metrics import rank_correlation
+def spearman(one: Sequence[float], other: Sequence[float]) -> float:
+    """Spearman's rank correlation of two scores of the same runs; NaN for fewer than three."""
+    return rank_correlation(np.array(one, float), np.array(other, float))[0]
 
-    chosen = [run for arm in arms or results.arms for run in results.arms[arm]]
-    table = {name: [run.score(name) for run in chosen] for name in (a, b)}
-    return rank_correlation(table).between(a, b)
+
+def spearman_over(results: Results, a: str, b: str, *arms: str) -> float:
+    """The rank correlation of two scores over all runs of some arms."""
+    chosen = [run for arm in arms for run in results.arms[arm]]
+    return spearman([run.score(a) for run in chosen], [run.score(b) for run in chosen])
