@@ -1,4 +1,4 @@
-"""The ray-cast worlds: the contract of all datasets, 3D Shapes' grid, and what every factor does to the picture."""
+"""Rooms, chairs and faces: the contract of all datasets, 3D Shapes' grid, and what every factor does to the picture."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from percepts.core.config import Config
 from percepts.core.errors import ConfigError
 from percepts.data.chairs import Chairs
 from percepts.data.dataset import FactorDataset
+from percepts.data.faces import Faces
 from percepts.data.rooms import ObjectInRoom
 from percepts.rendering.rays import render_objects
 
@@ -26,6 +27,7 @@ WORLDS: dict[str, Config] = {
     "few chairs": Chairs.Config(
         size=24, azimuths=3, seat_widths=1, back_heights=2, legs=("cantilever", "star"), samples=1,
     ),
+    "faces": Faces.Config(size=24),
 }  # fmt: skip
 
 
@@ -88,9 +90,9 @@ def test_nothing_is_cut_off_and_both_walls_are_always_seen() -> None:
         assert not (seen == 0).any()
 
 
-@pytest.mark.parametrize("name", ["room", "chairs"])
+@pytest.mark.parametrize("name", ["room", "chairs", "faces"])
 def test_every_value_of_every_factor_is_another_picture(name: str) -> None:
-    world = {"room": ObjectInRoom.Config(), "chairs": Chairs.Config()}[name].build()
+    world = {"room": ObjectInRoom.Config(), "chairs": Chairs.Config(), "faces": Faces.Config()}[name].build()
     at = [size // 2 for size in world.factor_sizes]
     for factor in world.factor_names:
         images = world.render(every(world, at, factor)).flatten(1)
@@ -148,6 +150,25 @@ def test_boxes_of_a_chair_rest_on_the_floor_and_under_the_seat() -> None:
         assert float(low[one, 1]) == pytest.approx(float(high[one, 0]), abs=1e-6)
 
 
+def test_features_of_a_face_move_with_the_head() -> None:
+    world = Faces.Config().build()
+    assert len(world) == 9 * 6 * 8 * 6 * 6
+    scene = world.scene(every(world, [0, 1, 4, 2, 3], "azimuth"))
+    across = scene.position[..., 0]
+    hair, shoulders, nose, mouth = across[:, 0], across[:, 1], across[:, -2], across[:, -1]
+    assert (nose.diff() > 0).all()
+    assert (nose - 0.5).abs()[0] > (mouth - 0.5).abs()[0] > 0.05
+    assert (hair.diff() < 0).all()
+    assert (shoulders == 0.5).all()
+    assert nose[4] == mouth[4] == 0.5
+
+
+def test_a_face_looking_left_is_the_mirror_image_of_one_looking_right() -> None:
+    world = Faces.Config().build()
+    images = world.render(every(world, [0, 1, 6, 2, 3], "azimuth"))
+    assert torch.allclose(images, images.flip(0).flip(3), atol=1e-4)
+
+
 @pytest.mark.parametrize(
     ("config", "word"),
     [
@@ -160,6 +181,8 @@ def test_boxes_of_a_chair_rest_on_the_floor_and_under_the_seat() -> None:
         (Chairs.Config(width_range=(0.5, 0.5)), "width_range"),
         (Chairs.Config(height_range=(-1.0, 0.5)), "height_range"),
         (Chairs.Config(elevation=90.0), "elevation"),
+        (Faces.Config(smiles=0), "smiles"),
+        (Faces.Config(azimuth_range=(-90.0, 90.0)), "azimuth_range"),
     ],
 )
 def test_bad_settings_are_named(config: Config, word: str) -> None:

@@ -20,6 +20,7 @@ from percepts.data.distributions import (
     Union,
 )
 from percepts.data.dsprites import DSprites
+from percepts.data.faces import Faces
 from percepts.data.folder import ImageFolder
 from percepts.data.held_out import HeldOut, PartialGrid, split
 from percepts.data.minis import Blobs24, Shapes24, Squares24
@@ -49,6 +50,7 @@ __all__ = [
     "DictDataset",
     "Discrete",
     "Distribution",
+    "Faces",
     "FactorDataset",
     "HeldOut",
     "ImageDataset",
