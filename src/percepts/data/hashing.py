@@ -16,13 +16,13 @@ def hashed_uniform(numbers: Int64[Tensor, "*shape"], seed: int, *keys: Key) -> F
 
     The hash is SplitMix64 (Steele, Lea & Flood 2014) in wrapping 64-bit integers; its upper 53 bits become the result.
     """
-    mixed = (numbers + 1) * _STEP + derive_seed(seed, *keys)
+    mixed = (numbers + 1).mul_(_STEP).add_(derive_seed(seed, *keys))
     for shift, factor in zip((30, 27), _MIX):
-        mixed = (mixed ^ _shifted(mixed, shift)) * factor
-    mixed = mixed ^ _shifted(mixed, 31)
-    return _shifted(mixed, 11).double() * 2.0**-53
+        mixed.bitwise_xor_(_shifted(mixed, shift)).mul_(factor)
+    mixed.bitwise_xor_(_shifted(mixed, 31))
+    return _shifted(mixed, 11).double().mul_(2.0**-53)
 
 
 def _shifted(bits: Tensor, by: int) -> Tensor:
     """`bits` moved right with zeros from the left; torch's own shift repeats the sign."""
-    return (bits >> by) & ((1 << (64 - by)) - 1)
+    return (bits >> by).bitwise_and_((1 << (64 - by)) - 1)
