@@ -30,14 +30,16 @@ def save_mpi3d(
     return images
 
 
-def save_cars(folder: Path, cars: int = 3, elevations: int = 2, azimuths: int = 4, pixels: int = 8) -> np.ndarray:
+def save_cars(
+    folder: Path, cars: int = 3, elevations: int = 2, azimuths: int = 4, compressed: bool = False
+) -> np.ndarray:
     """The files of Cars3D; returns their arrays `im`, one a car."""
     from scipy.io import savemat
 
     folder.mkdir(parents=True, exist_ok=True)
-    arrays = noise(cars, pixels, pixels, 3, azimuths, elevations)
+    arrays = noise(cars, 8, 8, 3, azimuths, elevations)
     for number, array in enumerate(arrays, start=1):
-        savemat(folder / f"car_{number:03}_mesh.mat", {"im": array, "mask": array[:, :, 0]})
+        savemat(folder / f"car_{number:03}_mesh.mat", {"im": array, "mask": array[:, :, 0]}, do_compression=compressed)
     return arrays
 
 

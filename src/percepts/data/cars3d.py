@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 
 from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import DataError
-from percepts.core.optional import require_package
 from percepts.core.progress import ProgressLine
 from percepts.data.mapped import DeviceRows, RowWriter, cached_rows, fingerprint
+from percepts.data.matlab import read_array
 from percepts.data.published import StoredGrid, files_fingerprint, likeness, reading, shrink, wanted_path
 
 FACTORS = ("elevation", "azimuth", "object")
@@ -34,7 +34,6 @@ class Cars3D(StoredGrid):
 
     Raises:
         DataError: a file is missing, damaged or another one, or the files differ in shape.
-        MissingPackageError: scipy is not installed (`percepts[datasets]`).
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -98,18 +97,14 @@ def _resize(paths: list[Path], size: int, target: Path) -> dict[str, Any]:
 
 def _images(path: Path) -> NDArray[np.uint8]:
     """The views of one car, [elevation, azimuth, H, W, 3]."""
-    require_package("scipy", "datasets")
-    matlab = require_package("scipy.io", "datasets")
-    with open(path, "rb") as file:
-        if file.read(10) == b"MATLAB 7.3":
-            raise DataError(
-                f"'{path}' is a MATLAB file of version 7.3, which is HDF5", _WHAT, "save it in MATLAB with '-v7'"
-            )
-    with reading(path, _WHAT, matlab.matlab.MatReadError):
-        found = matlab.loadmat(path, variable_names=["im"])
-    if "im" not in found:
-        raise DataError(f"'{path}' has no array 'im'", _WHAT)
-    images = found["im"]
+    with reading(path, _WHAT):
+        data = path.read_bytes()
+    if data.startswith(b"MATLAB 7.3"):
+        raise DataError(
+            f"'{path}' is a MATLAB file of version 7.3, which is HDF5", _WHAT, "save it in MATLAB with '-v7'"
+        )
+    with reading(path, _WHAT):
+        images = read_array(data, "im")
     if images.ndim != 5 or images.shape[2] != 3 or images.dtype != np.uint8 or 0 in images.shape:
         raise DataError(
             f"'im' in '{path}' has shape {images.shape} and type {images.dtype}",

@@ -146,9 +146,10 @@ def _text(root: Path, name: str) -> Path:
     return found
 
 
-def _lines(path: Path) -> list[list[str]]:
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file that are not empty."""
     try:
-        return [line.split() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+        return [line.strip() for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
     except (OSError, UnicodeDecodeError) as error:
         raise DataError(f"'{path}' cannot be read ({error})", "a text file") from error
 
@@ -156,30 +157,36 @@ def _lines(path: Path) -> list[list[str]]:
 def _attributes(path: Path) -> tuple[tuple[str, ...], list[str], NDArray[np.uint8]]:
     """The names of the attributes, the pictures, and for every picture 1 where it has an attribute and 0 where not."""
     lines = _lines(path)
-    if len(lines) < 3 or len(lines[0]) != 1 or not lines[0][0].isdecimal():
+    if len(lines) < 3 or not lines[0].isdecimal():
         raise DataError(
-            f"'{path}' begins with '{' '.join(lines[0])[:40] if lines else ''}'",
+            f"'{path}' begins with '{lines[0][:40] if lines else ''}'",
             "the number of pictures, then the names of the attributes, then a line a picture",
         )
-    names, rows = tuple(lines[1]), lines[2:]
-    if int(lines[0][0]) != len(rows):
-        raise DataError(f"'{path}' announces {lines[0][0]} pictures and lists {len(rows)}", fix="fetch the file again")
+    names, rows = tuple(lines[1].split()), lines[2:]
+    if int(lines[0]) != len(rows):
+        raise DataError(f"'{path}' announces {lines[0]} pictures and lists {len(rows)}", fix="fetch the file again")
+    files, values = [], []
     for number, row in enumerate(rows, start=3):
-        if len(row) != len(names) + 1 or not set(row[1:]) <= {"1", "-1"}:
+        file, _, text = row.partition(" ")
+        found = text.split()
+        if len(found) != len(names) or not set(found) <= {"1", "-1"}:
             raise DataError(
-                f"line {number} of '{path}' begins with '{' '.join(row)[:40]}'",
-                f"a file name and {len(names)} times 1 or -1",
+                f"line {number} of '{path}' begins with '{row[:40]}'", f"a file name and {len(names)} times 1 or -1"
             )
-    return names, [row[0] for row in rows], (np.array([row[1:] for row in rows]) == "1").astype(np.uint8)
+        files.append(file)
+        values.append(text)
+    table = np.fromstring(" ".join(values), np.int8, sep=" ").reshape(len(rows), len(names))
+    return names, files, (table > 0).astype(np.uint8)
 
 
 def _numbers_of(path: Path, files: tuple[str, ...]) -> list[int]:
     """The number that a list of lines "file number" has for every one of `files`."""
     numbers: dict[str, int] = {}
     for count, line in enumerate(_lines(path), start=1):
-        if len(line) != 2 or not line[1].isdecimal():
-            raise DataError(f"line {count} of '{path}' is '{' '.join(line)[:40]}'", "a file name and a number")
-        numbers[line[0]] = int(line[1])
+        file, _, number = line.partition(" ")
+        if not number.isdecimal():
+            raise DataError(f"line {count} of '{path}' is '{line[:40]}'", "a file name and a number")
+        numbers[file] = int(number)
     lacking = [name for name in files if name not in numbers]
     if lacking:
         raise DataError(f"'{path}' does not list {len(lacking)} of the pictures ('{lacking[0]}' is the first)")

@@ -29,7 +29,7 @@ _DAMAGED: tuple[type[Exception], ...] = (
     OSError,
     ValueError,
     TypeError,
-    LookupError,
+    KeyError,
     EOFError,
     RuntimeError,
     zipfile.BadZipFile,
@@ -271,19 +271,18 @@ def _looks_like_archive(path: Path) -> str | None:
 
 
 @contextlib.contextmanager
-def reading(path: Path, what: str, *also: type[Exception]) -> Iterator[None]:
+def reading(path: Path, what: str) -> Iterator[None]:
     """Whatever a damaged file raises, as one error of one line; errors of writing must not pass through here.
 
     Args:
         path: of the file.
         what: it should be.
-        also: further kinds of errors that its reader raises.
 
     Raises:
         DataError: naming `path`, what was wrong with it, and `what` it should be.
     """
     try:
         yield
-    except _DAMAGED + also as e:
+    except _DAMAGED as e:
         lines = str(e).splitlines() or [type(e).__name__]
-        raise DataError(f"'{path}' is damaged or incomplete ({lines[0]})", what, "fetch the file again") from e
+        raise DataError(f"'{path}' is damaged or incomplete ({lines[0][:160]})", what, "fetch the file again") from e
