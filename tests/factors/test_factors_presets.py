@@ -13,7 +13,7 @@ from percepts.core.capabilities import StillStep
 from percepts.core.config import from_json, to_json
 from percepts.factors import presets
 from percepts.factors.capacity import FactorChannel
-from percepts.factors.diagnostics import capacity_suggestion, excess_reconstruction, has_collapsed
+from percepts.factors.diagnostics import capacity_suggestion, excess_reconstruction
 from percepts.factors.vae import VAE
 from percepts.nn.mlp import MLPDecoder, MLPEncoder
 
@@ -90,13 +90,6 @@ def test_the_sweep_of_six_classes_varies_one_weight_each() -> None:
     assert {type(configs[0]).__name__ for configs in sweep.values()} == {
         "BetaVAE", "CCIVAE", "FactorVAE", "BetaTCVAE", "DIPVAEI", "DIPVAEII"
     }  # fmt: skip
-
-
-def test_a_collapse_needs_the_whole_window_below_the_threshold() -> None:
-    assert has_collapsed([5.0, *[0.05] * 500])
-    assert not has_collapsed([0.05] * 499)
-    assert not has_collapsed([*[0.05] * 499, 0.2])
-    assert has_collapsed([3.0, 0.4, 0.4], threshold=0.5, steps=2)
 
 
 def test_excess_reconstruction_is_the_term_less_the_entropy() -> None:

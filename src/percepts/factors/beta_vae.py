@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 from percepts.core.capabilities import Batch, Losses, Step
 from percepts.core.errors import ConfigError
+from percepts.factors import symptoms
 from percepts.factors.vae import VAE, check_weight
 
 
@@ -69,3 +70,8 @@ class BetaVAE(VAE):
             {"model": terms.reconstruction + beta * terms.kl},
             {**terms.log(), "beta": terms.kl.new_tensor(beta)},
         )
+
+    def diagnose(self, entries: symptoms.Entries) -> dict[str, str]:
+        """Those of the VAE, and a β that was meant for images of another size."""
+        scale = symptoms.weight_scale(self.beta, self.config.latent_size, self.config.image_shape or ())
+        return super().diagnose(entries) | symptoms.found(beta_scale=scale)

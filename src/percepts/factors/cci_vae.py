@@ -25,6 +25,7 @@ from torch import Tensor
 from percepts.core.capabilities import Batch, Losses, Step
 from percepts.core.config import Config
 from percepts.core.errors import ConfigError
+from percepts.factors import symptoms
 from percepts.factors.vae import VAE, check_weight
 
 Penalty = Literal["abs", "square", "huber"]
@@ -102,6 +103,12 @@ class CCIVAE(VAE):
             {"model": terms.reconstruction + self.config.gamma * penalise(excess, self.config.penalty)},
             {**terms.log(), "capacity": terms.kl.new_tensor(capacity), "kl_minus_capacity": excess.detach()},
         )
+
+    def diagnose(self, entries: symptoms.Entries) -> dict[str, str]:
+        """Those of the VAE once there is capacity to use, and a KL that does not follow its capacity."""
+        early = not entries or self.config.capacity.at(int(entries[-1]["step"])) < 1.0
+        wrong = symptoms.found(gamma=symptoms.oscillation(entries, self.config.gamma))
+        return wrong if early else super().diagnose(entries) | wrong
 
 
 def penalise(excess: Float[Tensor, ""], penalty: Penalty) -> Float[Tensor, ""]:

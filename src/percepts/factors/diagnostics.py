@@ -1,23 +1,12 @@
-"""Cheap signs that a VAE's training has gone wrong, or right."""
+"""What a trained VAE keeps of images, and the capacity that it needs."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import torch
 from jaxtyping import Float
 from torch import Tensor
 
 from percepts.factors.vae import VAE
-
-
-def has_collapsed(kl: Sequence[float], threshold: float = 0.1, steps: int = 500) -> bool:
-    """Whether the code carries nothing any more: total KL below `threshold` nats at each of the last `steps` values.
-
-    Args:
-        kl: the total KL at every step so far, in nats; fewer than `steps` values are never a collapse.
-    """
-    return steps > 0 and len(kl) >= steps and all(value < threshold for value in kl[-steps:])
 
 
 @torch.no_grad()

@@ -20,6 +20,8 @@ from percepts.core.capabilities import Batch, Losses, Step
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError
+from percepts.factors import symptoms
+from percepts.factors.symptoms import ACTIVE_KL
 from percepts.nn.broadcast import SpatialBroadcastDecoder
 from percepts.nn.conv import ConvDecoder, ConvEncoder
 from percepts.nn.distributions import DiagonalGaussian
@@ -29,9 +31,6 @@ from percepts.nn.mlp import MLPDecoder, MLPEncoder
 EncoderConfig = ConvEncoder.Config | MLPEncoder.Config
 DecoderConfig = ConvDecoder.Config | MLPDecoder.Config | SpatialBroadcastDecoder.Config
 LikelihoodConfig = Bernoulli.Config | Gaussian.Config | Laplace.Config
-
-ACTIVE_KL = 0.01
-"""A latent is active, or informative, where its mean KL exceeds this many nats (the threshold of UDR)."""
 
 
 class VAE(nn.Module, Configurable):
@@ -134,6 +133,10 @@ class VAE(nn.Module, Configurable):
         kl = self.encode(image).kl_to_standard().mean(dim=0)
         order = kl.argsort(descending=True)
         return order[kl[order] > threshold]
+
+    def diagnose(self, entries: symptoms.Entries) -> dict[str, str]:
+        """Signs of trouble in the last lines of the training log: posterior collapse, dead latents."""
+        return symptoms.found(collapse=symptoms.collapse(entries), dead_latents=symptoms.dead_latents(entries))
 
 
 @dataclass(frozen=True)

@@ -67,11 +67,10 @@ class RunResult:
 
     @cached_property
     def loaded(self) -> tuple[Any, Any]:
-        """The trained model in evaluation mode, and its data."""
+        """The trained model in evaluation mode, and its data as the config builds it (not a copy in memory)."""
         from percepts.training.experiment import load
 
-        model, dataset, _ = load(self.run)
-        return model, dataset
+        return load(self.run)[0], self.run.config().data.dataset.build()
 
     @property
     def seconds(self) -> float:
