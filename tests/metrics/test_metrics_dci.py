@@ -125,5 +125,5 @@ def test_classes_absent_from_training_count_as_errors(rng: np.random.Generator) 
 
 @pytest.mark.usefixtures("unchecked_shapes")
 def test_an_unknown_predictor_is_named(identity: np.ndarray, rng: np.random.Generator) -> None:
-    with pytest.raises(PerceptsError, match="one of gbt, forest, lasso"):
+    with pytest.raises(PerceptsError, match="one of gbt, forest, lasso, forest_regressor, logreg_l1"):
         dci(identity, identity, identity, identity, predictor="xgboost", rng=rng)

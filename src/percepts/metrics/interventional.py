@@ -16,6 +16,7 @@ from percepts.core.errors import DataError
 from percepts.core.results import MetricResult
 from percepts.metrics.arrays import Codes, Factors, spread
 from percepts.metrics.bootstrap import bootstrap_interval
+from percepts.metrics.logistic import fit_logistic
 from percepts.metrics.sources import CodeSource, Sampler, as_source
 
 _ROWS_AT_ONCE = 16384  # bounds the memory of many votes at once and keeps a chunk in the cache
@@ -131,8 +132,6 @@ def beta_vae_score(
     Raises:
         DataError: arrays that do not fit together (see `as_pair`), sizes below 1, or fewer than two varying factors.
     """
-    from sklearn.linear_model import LogisticRegression
-
     _check_sizes(1, batch_size=batch_size, num_train=num_train, num_eval=num_eval)
     source = as_source(codes, factors)
     if source.varying.sum() < 2:
@@ -141,10 +140,9 @@ def beta_vae_score(
     if np.unique(labels).size < 2:
         raise DataError(f"{num_train} training points happen to share one factor", fix="num_train of at least 100")
     fresh_labels, fresh = _differences(source, batch_size, num_eval, rng)
-    model = LogisticRegression(C=1.0, solver="lbfgs", tol=1e-4, max_iter=max_iterations).fit(features, labels)
+    model = fit_logistic(features, labels, max_iterations=max_iterations)
     correct = model.predict(fresh) == fresh_labels
-    weights = model.coef_ if len(model.classes_) > 2 else np.concatenate([-model.coef_, model.coef_])
-    drawn = np.isin(np.arange(source.varying.size), model.classes_)
+    drawn = np.isin(np.arange(source.varying.size), model.classes)
     return MetricResult(
         name="beta_vae.dlib",
         value=float(correct.mean()),
@@ -152,7 +150,7 @@ def beta_vae_score(
         level=level,
         details={
             "train_accuracy": float((model.predict(features) == labels).mean()),
-            "coefficients": spread(weights.T, drawn),
+            "coefficients": spread(model.coefficients, drawn),
         },
         parameters={
             "classifier": "logistic regression, lbfgs, multinomial, C=1",

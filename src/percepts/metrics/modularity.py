@@ -14,6 +14,7 @@ from percepts.core.results import MetricResult
 from percepts.metrics.arrays import Codes, Factors, TestCodes, TestFactors, as_split, standardised, varying
 from percepts.metrics.bootstrap import bootstrap_interval
 from percepts.metrics.information import Information
+from percepts.metrics.logistic import fit_logistic
 
 
 def modularity(
@@ -112,9 +113,9 @@ def explicitness(
     train, test = standardised(train, test)
     on_test, on_train = np.full((2, train_values.shape[1]), np.nan)
     for factor in np.flatnonzero(varying(train_values)):
-        classes, probabilities = _fit(train, train_values[:, factor], [test, train], max_iterations)
-        on_test[factor] = mean_area(probabilities[0], test_values[:, factor], classes)
-        on_train[factor] = mean_area(probabilities[1], train_values[:, factor], classes)
+        model = fit_logistic(train, train_values[:, factor], max_iterations=max_iterations)
+        on_test[factor] = mean_area(model.probabilities(test), test_values[:, factor], model.classes)
+        on_train[factor] = mean_area(model.probabilities(train), train_values[:, factor], model.classes)
     if np.isnan(on_test).all():
         raise DataError("no factor value of the training rows can be scored on the test rows", fix="more test rows")
     return MetricResult(
@@ -148,13 +149,3 @@ def _mid_ranks(values: Float[np.ndarray, " samples"]) -> Float[np.ndarray, " sam
     _, inverse, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return (last - (counts - 1) / 2)[inverse]
-
-
-def _fit(
-    train: np.ndarray, labels: np.ndarray, tables: list[np.ndarray], max_iterations: int
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    from sklearn.linear_model import LogisticRegression
-
-    model = LogisticRegression(C=1.0, solver="lbfgs", tol=1e-4, max_iter=max_iterations)
-    model.fit(train, labels)
-    return model.classes_, [model.predict_proba(table) for table in tables]

@@ -21,6 +21,7 @@ from percepts.metrics.arrays import (
     standardised,
 )
 from percepts.metrics.bootstrap import bootstrap_interval
+from percepts.metrics.logistic import fit_logistic
 
 
 def linear_probe(
@@ -55,8 +56,6 @@ def linear_probe(
     Raises:
         DataError: arrays that do not fit together, or fewer than two classes in the training rows.
     """
-    from sklearn.linear_model import LogisticRegression
-
     train, test = as_table(train_codes, "training codes"), as_table(test_codes, "test codes")
     check_same_columns(train, test, "codes")
     labels = as_labels(train_labels, len(train), "training labels")
@@ -64,10 +63,10 @@ def linear_probe(
     if np.unique(labels).size < 2:
         raise DataError("the training rows hold a single class", "two classes or more")
     train, test = standardised(train, test)
-    model = LogisticRegression(C=cost, solver="lbfgs", tol=1e-4, max_iter=max_iterations).fit(train, labels)
+    model = fit_logistic(train, labels, cost=cost, max_iterations=max_iterations)
     predicted = model.predict(test)
     correct = predicted == test_truth
-    confusion = (test_truth[:, None] == model.classes_).T.astype(np.int64) @ (predicted[:, None] == model.classes_)
+    confusion = (test_truth[:, None] == model.classes).T.astype(np.int64) @ (predicted[:, None] == model.classes)
     value = float(correct.mean())
     return MetricResult(
         name="probe.logistic",
@@ -84,7 +83,7 @@ def linear_probe(
         level=level,
         details={
             "train_accuracy": float((model.predict(train) == labels).mean()),
-            "classes": model.classes_,
+            "classes": model.classes,
             "confusion": confusion,
         },
         parameters={

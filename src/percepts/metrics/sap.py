@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from percepts.core.results import MetricResult
 from percepts.metrics.arrays import (
@@ -17,6 +17,7 @@ from percepts.metrics.arrays import (
     varying,
 )
 from percepts.metrics.bootstrap import bootstrap_interval
+from percepts.metrics.scalar_svm import fit_scalar_svm
 
 
 def sap(
@@ -42,13 +43,8 @@ def sap(
     """
     train, values, test, test_values = as_split(codes, factors, test_codes, test_factors)
     kept = varying(values)
-    scores = np.stack(
-        [
-            [_accuracy(train[:, [code]], target, test[:, [code]], test_target, cost) for code in range(train.shape[1])]
-            for target, test_target in zip(values[:, kept].T, test_values[:, kept].T)
-        ],
-        axis=1,
-    )
+    pairs = zip(values[:, kept].T, test_values[:, kept].T)
+    scores = np.stack([_accuracies(train, target, test, test_target, cost) for target, test_target in pairs], axis=1)
     gaps = _gaps(scores)
     return MetricResult(
         name="sap.dlib",
@@ -124,11 +120,13 @@ def _gaps(scores: Float[np.ndarray, "codes factors"]) -> Float[np.ndarray, " fac
     return best[1] - best[0]
 
 
-def _accuracy(train: np.ndarray, target: np.ndarray, test: np.ndarray, test_target: np.ndarray, cost: float) -> float:
-    from sklearn.svm import LinearSVC
-
-    # The primal problem has the same solution as the dual one and needs no random order of the samples.
-    model = LinearSVC(
-        C=cost, class_weight="balanced", penalty="l2", loss="squared_hinge", dual=False, tol=1e-4, max_iter=1000
-    )
-    return float((model.fit(train, target).predict(test) == test_target).mean())
+def _accuracies(
+    train: Float[np.ndarray, "samples codes"],
+    labels: Int[np.ndarray, " samples"],
+    test: Float[np.ndarray, "tests codes"],
+    test_labels: Int[np.ndarray, " tests"],
+    cost: float,
+) -> list[float]:
+    classes, target = np.unique(labels, return_inverse=True)
+    machines = [fit_scalar_svm(code, target, classes, cost) for code in train.T]
+    return [float((machine.predict(code) == test_labels).mean()) for machine, code in zip(machines, test.T)]
