@@ -67,7 +67,7 @@ def coarse(positions: int) -> Experiment:
 def zero_shot(result: RunResult) -> dict[str, float]:
     """Errors on combinations that were never trained on, beside those on seen ones."""
     model, dataset = result.loaded
-    inside, seen = everything(dataset.complement), everything(dataset)
+    inside, seen = everything(dataset.complement()), everything(dataset)
     excess = {}
     for name, (images, _) in (("hole", inside), ("seen", seen)):
         mean = model.encode(images).mean

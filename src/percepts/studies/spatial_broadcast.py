@@ -19,7 +19,6 @@ from percepts.core.config import Config
 from percepts.data.circles import Circles
 from percepts.data.dataset import FactorDataset
 from percepts.data.minis import Blobs24
-from percepts.factors.factor_vae import Discriminator, FactorVAE
 from percepts.nn.broadcast import SpatialBroadcastDecoder
 from percepts.nn.conv import ConvDecoder
 from percepts.report.geometry import lattice_support, measure_geometry, replica_plate, variance_plate
@@ -69,12 +68,8 @@ def factor_vae(decoder: str, gamma: float = 10.0) -> Experiment:
     """FactorVAE with the decoder of `blobs`, and a discriminator that a CPU can train."""
     experiment = blobs(decoder)
     vae: Any = experiment.model
-    model = FactorVAE.Config(
-        latent_size=vae.latent_size,
-        encoder=vae.encoder,
-        decoder=vae.decoder,
-        gamma=gamma,
-        discriminator=Discriminator.Config(hidden=(128, 128, 128)),
+    model = dataclasses.replace(
+        models.factor_vae_squares24(gamma), latent_size=vae.latent_size, encoder=vae.encoder, decoder=vae.decoder
     )
     judge = Optimizer(lr=1e-4, betas=(0.5, 0.9))
     return dataclasses.replace(

@@ -16,10 +16,9 @@ import numpy as np
 import torch
 
 from percepts.core.random import numpy_generator, torch_generator
-from percepts.factors.beta_tcvae import BetaTCVAE
-from percepts.factors.dip_vae_i import DIPVAEI
-from percepts.factors.dip_vae_ii import DIPVAEII
-from percepts.factors.factor_vae import Discriminator, FactorVAE
+from percepts.factors import presets as models
+from percepts.factors.factor_vae import FactorVAE
+from percepts.factors.vae import VAE
 from percepts.metrics.udr import Kind, udr_scores
 from percepts.metrics.udr_result import UDRResult
 from percepts.report.plates import Plate
@@ -45,27 +44,19 @@ IMAGES = 1000
 LABELLED = ("mig.dlib", "factor_vae.dlib", "dci.forest", "beta_vae.dlib")
 
 
-def other_class(model: type, **weights: Any) -> Experiment:
+def other_class(model: VAE.Config) -> Experiment:
     """squares24 with another class of the family in the place of beta-VAE."""
     experiment = squares24(1.0)
-    vae: Any = experiment.model
-    config = model.Config(  # type: ignore[attr-defined]
-        latent_size=vae.latent_size, encoder=vae.encoder, decoder=vae.decoder, **weights
-    )
-    judge = {"discriminator": Optimizer(lr=1e-4, betas=(0.5, 0.9))} if model is FactorVAE else {}
+    judge = {"discriminator": Optimizer(lr=1e-4, betas=(0.5, 0.9))} if isinstance(model, FactorVAE.Config) else {}
     training = dataclasses.replace(experiment.training, group_optimizers=judge)
-    return dataclasses.replace(experiment, model=config, training=training)
+    return dataclasses.replace(experiment, model=model, training=training)
 
 
-SMALL_CRITIC = Discriminator.Config(hidden=(128, 128, 128))
 CLASSES: Mapping[str, Callable[[], Experiment]] = {
-    **{
-        f"FactorVAE, γ={gamma}": partial(other_class, FactorVAE, gamma=float(gamma), discriminator=SMALL_CRITIC)
-        for gamma in (10, 40)
-    },
-    **{f"TC-VAE, β={beta}": partial(other_class, BetaTCVAE, beta=float(beta)) for beta in (4, 10)},
-    **{f"DIP-VAE-I, λ={value}": partial(other_class, DIPVAEI, lambda_od=float(value)) for value in (5, 50)},
-    **{f"DIP-VAE-II, λ={value}": partial(other_class, DIPVAEII, lambda_od=float(value)) for value in (5, 50)},
+    **{f"FactorVAE, γ={value:g}": partial(other_class, models.factor_vae_squares24(value)) for value in (10.0, 40.0)},
+    **{f"TC-VAE, β={value:g}": partial(other_class, models.beta_tcvae_squares24(value)) for value in (4.0, 10.0)},
+    **{f"DIP-VAE-I, λ={value:g}": partial(other_class, models.dip_vae_i_squares24(value)) for value in (5.0, 50.0)},
+    **{f"DIP-VAE-II, λ={value:g}": partial(other_class, models.dip_vae_ii_squares24(value)) for value in (5.0, 50.0)},
     "CCI-VAE, C → 6": controlled,
 }
 """Two of the six classes' settings each; the first of the study's runs are beta-VAEs."""
