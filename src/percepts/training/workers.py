@@ -61,6 +61,7 @@ class Pool:
         self.stopping = self.proven = False
         self.number = 0
         self.workers: list[Worker] = []
+        self.leaving: list[Worker] = []
         for _ in range(min(board.workers, len(tasks))):
             self._hire()
 
@@ -87,7 +88,7 @@ class Pool:
     def close(self) -> None:
         """End what is still there: politely, and after a while by force."""
         self.stop()
-        for worker in self.workers:
+        for worker in (*self.workers, *self.leaving):
             worker.process.join(timeout=30)
             worker.process.kill()
 
@@ -103,7 +104,7 @@ class Pool:
         worker.send(worker.task)
         if worker.task is None:
             self.workers.remove(worker)
-            worker.process.join(timeout=30)
+            self.leaving.append(worker)
         else:
             self.board.begin(worker.task)
 
