@@ -1,4 +1,4 @@
-"""The report's stills as PNG files, for a README, a paper or a slide."""
+"""The report's pictures as PNG and GIF files, for a README, a paper or a slide."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from percepts.core.capabilities import Decodes, Encodes, Reconstructs, Samples
 from percepts.core.files import write_bytes
 from percepts.core.runs import Run
 from percepts.data.dataset import ImageDataset
+from percepts.report.animation import traversal_gif
 from percepts.report.grids import grid, labelled_rows
 from percepts.report.images import as_image, diverging, to_pixels
 from percepts.report.material import Material, gather_material
@@ -31,7 +32,9 @@ SMALLEST_SIDE = 64
 def save_figures(
     run: Run, model: nn.Module, dataset: ImageDataset, evaluation: Mapping[str, Any] | None = None, *, seed: int = 0
 ) -> list[Path]:
-    """Write the figures that the model's capabilities allow to `figures/*.png` in the run folder; returns their paths.
+    """Write the figures that the model's capabilities allow to `figures/` in the run folder; returns their paths.
+
+    Stills are PNG files; `traversals.gif` shows the active latents moving.
 
     They show the same images, in the same order, as the report of the same seed.
 
@@ -45,6 +48,7 @@ def save_figures(
         with torch.no_grad():
             material = gather_material(run, model, dataset, evaluation, seed)
             drawn = {name: image for name, make in FIGURES.items() if (image := make(material)) is not None}
+            animation = traversal_animation(material)
     finally:
         model.train(was_training)
     paths = []
@@ -53,7 +57,17 @@ def save_figures(
         image.save(file, "PNG", optimize=True)
         paths.append(run.path / "figures" / f"{name}.png")
         write_bytes(paths[-1], file.getvalue())
+    if animation is not None:
+        paths.append(run.path / "figures" / "traversals.gif")
+        write_bytes(paths[-1], animation)
     return paths
+
+
+def traversal_animation(material: Material) -> bytes | None:
+    """Every active latent moving from −2 to 2 standard deviations of the prior and back, side by side, as a GIF."""
+    if not isinstance(material.model, Decodes) or material.mean is None or material.latents is None:
+        return None
+    return traversal_gif(material.model, material.images, start=central_image(material), latents=material.latents)
 
 
 def traversal_figure(material: Material) -> Image.Image | None:

@@ -101,7 +101,7 @@ def draw_heat_map(
         size = 7.5 if matrix.size <= 60 else 6
         for (row, column), value in np.ndenumerate(matrix):
             dark = np.isfinite(value) and (value - bottom) / (high - bottom) > 0.55
-            words = f"{value:.2f}".replace("-", MINUS) if np.isfinite(value) else "n/a"
+            words = f"{value:.2f}".replace("-", MINUS) if np.isfinite(value) else ""
             axes.text(column, row, words, ha="center", va="center", fontsize=size, color="white" if dark else SOFT)
     if bar:
         scale = figure.colorbar(shown, ax=axes, fraction=0.05, pad=0.02, aspect=28)

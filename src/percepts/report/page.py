@@ -5,7 +5,7 @@ No request leaves the page: pictures are data URIs, charts are inline SVG, style
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ from percepts.core.runs import Run, now
 from percepts.data.dataset import ImageDataset
 from percepts.report.material import Material, as_number, find_setting, gather_material
 from percepts.report.scores import headline_scores
-from percepts.report.sections import SECTIONS
+from percepts.report.sections import SECTIONS, Section
 from percepts.report.svg import Svg, nats, short
 
 TEMPLATES = Path(__file__).parent / "templates"
@@ -58,7 +58,25 @@ def write_report(
 
 def render_page(material: Material) -> str:
     """The page as HTML."""
-    sections = [section for make in SECTIONS if (section := make(material)) is not None]
+    return render_sections(
+        [section for make in SECTIONS if (section := make(material)) is not None],
+        title=material.run.path.resolve().name,
+        summary=summary(material),
+        status=str(material.info.get("status", "unknown")),
+        facts=facts(material),
+        numbers=key_numbers(material),
+        warnings=warnings(material),
+        seed=material.seed,
+    )
+
+
+def render_sections(sections: Sequence[Section], **header: Any) -> str:
+    """A page of these sections as HTML.
+
+    Args:
+        header: `title`, `summary`, `status`, `facts` [(name, value)], `numbers` [(title, value, note)], `warnings`
+            [(name, text)], and the `seed` of every choice that the page made.
+    """
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(TEMPLATES),
         autoescape=True,
@@ -67,15 +85,10 @@ def render_page(material: Material) -> str:
         lstrip_blocks=True,
     )
     return environment.get_template("report.html.j2").render(
-        title=material.run.path.resolve().name,
-        summary=summary(material),
-        status=str(material.info.get("status", "unknown")),
-        facts=facts(material),
-        numbers=key_numbers(material),
         sections=sections,
         version=__version__,
         written=now(),
-        seed=material.seed,
+        **header,
         style=Svg((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Svg((TEMPLATES / "report.js").read_text(encoding="utf-8")),
     )
@@ -87,6 +100,14 @@ def summary(material: Material) -> str:
     step = last_step(material)
     trained = f"after {step:,} steps" if step else "before its first logged step"
     return f"{model} on {data_name(material)}, {trained}"
+
+
+def warnings(material: Material) -> list[tuple[str, str]]:
+    """What training warned of, as (name, text)."""
+    found = material.info.get("warnings")
+    if not isinstance(found, Mapping):
+        return []
+    return [(str(name).replace("_", " "), str(text)) for name, text in found.items()]
 
 
 def facts(material: Material) -> list[tuple[str, str]]:

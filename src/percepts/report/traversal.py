@@ -62,7 +62,7 @@ def measure_latents(posterior: Posterior) -> Latents:
 def traverse(
     model: nn.Module,
     image: Float[Tensor, "channels height width"],
-    values: Sequence[float] | Float[Tensor, " values"],
+    values: Sequence[float] | Float[Tensor, " values"] | Float[Tensor, "latents values"],
     latents: Sequence[int] | None = None,
     batch: int = 256,
 ) -> Float[Tensor, "latents values channels height width"]:
@@ -71,7 +71,7 @@ def traverse(
     Args:
         model: encodes and decodes.
         image: where to start, in [0, 1], on the model's device.
-        values: of the latent; the prior has standard deviation 1.
+        values: of the latent, the same for all or a row for each of `latents`; the prior has standard deviation 1.
         latents: which to vary, in the order of the result; by default all, in their own order.
         batch: images decoded at once.
 
@@ -87,8 +87,11 @@ def traverse(
     if any(not 0 <= latent < size for latent in chosen):
         raise PerceptsError(f"latents {chosen}", f"numbers from 0 to {size - 1}")
     steps = torch.as_tensor(values, dtype=mean.dtype, device=mean.device)
-    codes = mean.expand(len(chosen) * len(steps), size).clone()
-    codes[torch.arange(len(codes)), torch.tensor(chosen).repeat_interleave(len(steps))] = steps.repeat(len(chosen))
+    steps = steps.expand(len(chosen), -1) if steps.ndim == 1 else steps
+    if len(steps) != len(chosen):
+        raise PerceptsError(f"{len(steps)} rows of values for {len(chosen)} latents", "one for every latent")
+    codes = mean.expand(steps.numel(), size).clone()
+    codes[torch.arange(len(codes)), torch.tensor(chosen).repeat_interleave(steps.shape[1])] = steps.flatten()
     decoder = require(model, Decodes, "traversals")
     images = torch.cat([decoder.decode(part) for part in codes.split(batch)])
-    return images.unflatten(0, (len(chosen), len(steps)))
+    return images.unflatten(0, steps.shape)
