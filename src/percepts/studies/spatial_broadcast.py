@@ -19,6 +19,7 @@ from percepts.core.config import Config
 from percepts.data.circles import Circles
 from percepts.data.dataset import FactorDataset
 from percepts.data.minis import Blobs24
+from percepts.factors import presets as models
 from percepts.nn.broadcast import SpatialBroadcastDecoder
 from percepts.nn.conv import ConvDecoder
 from percepts.report.geometry import lattice_support, measure_geometry, replica_plate, variance_plate
