@@ -292,6 +292,19 @@ def test_shadow_of_a_ball_on_the_floor() -> None:
     assert torch.equal(dark.image[0, 0][floor & ~shade], lit.image[0, 0][floor & ~shade])
 
 
+def test_what_lies_beyond_the_lamp_throws_no_shadow() -> None:
+    scene = dataclasses.replace(
+        ball(0.5, 3.0), shapes=(Plane(), Sphere()), shape=torch.tensor([[0, 1]]),
+        rotation=torch.eye(3).expand(1, 2, 3, 3), colour=torch.ones(1, 2, 3), light=torch.tensor([3.0, 0.0, 1.0]),
+        position=torch.tensor([[[3.0, 0.0, 2.0], [3.0, 0.0, -0.5]]]),
+        size=torch.tensor([[[torch.inf, torch.inf, 0.0], [0.5, 0.5, 0.5]]]),
+    )  # fmt: skip
+    dark, lit = render_objects(scene, 60, 60, shadows=True), render_objects(scene, 60, 60)
+    assert (lit.segmentation == 2).any()
+    assert lit.image[0, 0][(lit.segmentation == 2)[0]].max() > 0.9
+    assert torch.equal(dark.image[:, :, 30:], lit.image[:, :, 30:])
+
+
 def test_a_rectangle_ends_where_its_half_extents_say() -> None:
     scene = dataclasses.replace(
         ball(1.0, 0.0), shapes=(Plane(),), position=torch.tensor([[[2.0, 0.0, 0.0]]]),

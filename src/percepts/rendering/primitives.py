@@ -110,11 +110,11 @@ class Capsule(Primitive):
     def hit(self, origin: Vector, direction: Vector, size: Vector) -> tuple[Tensor, Normal]:
         straight = (size[2] - size[0]).clamp(min=0)
         side, _ = _round(origin[:2], direction[:2], size[0])
-        # A ray that enters the infinite cylinder beyond an end can only meet the ball of that end.
+        # Where a ray enters the infinite cylinder, it can only meet the ball that touches the cylinder there or,
+        # beyond an end, the ball of that end.
         height = origin[2] + side * direction[2]
         centre = torch.minimum(torch.maximum(height, -straight), straight)
-        ball, _ = _round((origin[0], origin[1], origin[2] - centre), direction, size[0])
-        distance = torch.where(height == centre, side, ball)
+        distance, _ = _round((origin[0], origin[1], origin[2] - centre), direction, size[0])
         x, y = ((origin[axis] + distance * direction[axis]) / size[0] for axis in (0, 1))
         return distance, (x, y, (origin[2] + distance * direction[2] - centre) / size[0])
 

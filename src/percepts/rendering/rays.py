@@ -192,8 +192,7 @@ def _lambert(normal: Normal, distance: Tensor, eye: Vector, rays: Vector, lamp: 
 
 
 def _shaded(shapes: tuple[Primitive, ...], frames: _Frames, canvas: _Canvas) -> Tensor:
-    """Which visible points [B, rows, columns] have another object between themselves and the lamp. An object's own
-    far side needs no ray: it faces away from the lamp."""
+    """Which visible points [B, rows, columns] have something between themselves and the lamp."""
     shaded = torch.zeros_like(canvas.number, dtype=torch.bool)
     height, width = canvas.depth.shape[1:]
     depth = torch.where(canvas.number > 0, canvas.depth, 0.0)
@@ -207,8 +206,7 @@ def _shaded(shapes: tuple[Primitive, ...], frames: _Frames, canvas: _Canvas) -> 
             rays = _rays(frames.rays[members, slot], corner, (width, height), (width, height))
             x, y, z = (start + depth[members] * ray for start, ray in zip(eye, rays))
             share, _ = shape.hit((x, y, z), (lamp[0] - x, lamp[1] - y, lamp[2] - z), size)
-            own = canvas.number[members] == slot + 1
-            shaded[members] |= (share > _CLEAR) & (share < 1) & ~own
+            shaded[members] |= (share > _CLEAR) & (share < 1)
     return shaded
 
 
