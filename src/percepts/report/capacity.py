@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
 
 from percepts.core.errors import PerceptsError
 from percepts.report.plates import COLOURS, FAINT, SOFT, Plate, empty_plate, finish, legend, name_axes, panels
 from percepts.report.svg import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 ALLOCATED = 0.1
 """Nats above which a factor or latent counts as having got capacity (our threshold)."""

@@ -10,12 +10,11 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 from jaxtyping import Bool
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection, PolyCollection
 from torch import nn
 
 from percepts.core.errors import PerceptsError
@@ -26,6 +25,9 @@ from percepts.report.diagrams import corner_mix
 from percepts.report.plates import COLOURS, FAINT, INK, RULE, SOFT, Plate, empty_plate, finish, name_axes, panels
 from percepts.report.svg import short
 from percepts.report.tuning import Lattice, lattice, spaced
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 HELD_OUT = "#dcdde1"
 
@@ -226,6 +228,8 @@ def _draw_codes(axes: Axes, geometry: Geometry) -> None:
 
 def _draw_lattice(axes: Axes, nodes: np.ndarray, seen: np.ndarray | None) -> None:
     """Lines between neighbours, coloured by their place in the lattice; cells that touch a held-out point are grey."""
+    from matplotlib.collections import LineCollection, PolyCollection
+
     columns, rows, _ = nodes.shape
     lines, colours = [], []
     for i in range(columns):

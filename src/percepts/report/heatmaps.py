@@ -3,16 +3,30 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.colors import Colormap
-from matplotlib.figure import Figure
 
 from percepts.core.errors import PerceptsError
-from percepts.report.plates import BLUES, COLOURS, FAINT, INK, SOFT, Plate, empty_plate, finish, name_axes, panels
+from percepts.report.plates import (
+    BLUES,
+    COLOURS,
+    FAINT,
+    INK,
+    SOFT,
+    Plate,
+    colour_map,
+    empty_plate,
+    finish,
+    name_axes,
+    panels,
+)
 from percepts.report.svg import MINUS
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 MOST_WRITTEN = 300
 """Cells of a matrix up to which the numbers are written into them."""
@@ -76,7 +90,6 @@ def draw_heat_map(
     unit: str = "",
     bottom: float = 0.0,
     top: float | None = None,
-    colours: Colormap = BLUES,
     written: bool | None = None,
     bar: bool = True,
 ) -> None:
@@ -90,7 +103,7 @@ def draw_heat_map(
     known = np.isfinite(matrix)
     largest = float(matrix[known].max()) if known.any() else 1.0
     high = max(top if top is not None else largest, bottom + 1e-9)
-    shown = axes.imshow(np.ma.masked_invalid(matrix), cmap=colours, vmin=bottom, vmax=high, aspect="auto")
+    shown = axes.imshow(np.ma.masked_invalid(matrix), cmap=colour_map(BLUES), vmin=bottom, vmax=high, aspect="auto")
     axes.grid(False)
     axes.spines[:].set_visible(False)
     axes.tick_params(length=0)

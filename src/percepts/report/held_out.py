@@ -9,23 +9,22 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from jaxtyping import Bool, Float
-from matplotlib.axes import Axes
-from matplotlib.collections import LineCollection
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from percepts.core.errors import PerceptsError
 from percepts.report.grids import MARGIN, font, labelled_rows
-from percepts.report.images import to_pixels
+from percepts.report.images import SEQUENTIAL, to_pixels
 from percepts.report.plates import (
     COLOURS,
-    HEAT,
     INK,
     SOFT,
     Plate,
+    colour_map,
     empty_plate,
     finish,
     finite,
@@ -37,6 +36,9 @@ from percepts.report.plates import (
 )
 from percepts.report.sections.code import gap_of, strip_of
 from percepts.report.svg import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 TILE = 72
 """Tiles are enlarged by whole numbers to at least so many pixels a side."""
@@ -164,7 +166,7 @@ def error_map_plate(
     figure, grid = panels(rows, columns, width=2.5 * columns + 0.9, height=2.6 * rows)
     cells = [axes for row in grid for axes in row]
     for axes, (name, one) in zip(cells, maps.items()):
-        shown = axes.imshow(np.ma.masked_invalid(one.T), cmap=HEAT, vmin=0, vmax=top, origin="upper")
+        shown = axes.imshow(np.ma.masked_invalid(one.T), cmap=colour_map(SEQUENTIAL), vmin=0, vmax=top, origin="upper")
         _outline(axes, ~seen.T)
         axes.grid(False)
         inside = f", ×{short(_ratio(one, seen), 2)} in the hole" if seen.any() and not seen.all() else ""
@@ -212,6 +214,8 @@ def _headed(picture: Image.Image, names: Sequence[tuple[int, str]]) -> Image.Ima
 
 def _outline(axes: Axes, inside: np.ndarray) -> None:
     """A line around the cells that are `inside` ([rows, columns])."""
+    from matplotlib.collections import LineCollection
+
     padded = np.pad(inside, 1)
     edges = []
     for row, column in np.argwhere(padded):

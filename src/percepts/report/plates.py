@@ -1,5 +1,6 @@
 """Plates: finished figures as PNG bytes with a caption, in the report's look. Every other module of figures ends here.
 
+matplotlib is imported when the first plate is drawn: presets and commands that draw nothing do not wait for it.
 A plate knows nothing of the page or file that it goes to: `save` writes it with its caption below, `picture` puts it
 into a page, which prints the caption itself. No plotting state is shared: every plate is drawn on a canvas of its own.
 """
@@ -12,19 +13,20 @@ import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from matplotlib.axes import Axes
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.colors import LinearSegmentedColormap
-from matplotlib.figure import Figure
-from matplotlib.layout_engine import ConstrainedLayoutEngine
+from jaxtyping import Float64
 from PIL import Image, ImageDraw
 
 from percepts.core.files import write_bytes
 from percepts.report.grids import font
-from percepts.report.images import DIVERGING, SEQUENTIAL, Picture
+from percepts.report.images import Picture
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.colors import Colormap
+    from matplotlib.figure import Figure
 
 INK, SOFT, FAINT, RULE, PAPER = "#1b1d21", "#5b6068", "#8b9098", "#e3e3de", "#ffffff"
 COLOURS = ("#2457a6", "#d1571b", "#16876e", "#a8388f", "#b58300", "#3c9cc9", "#7a4fc0", "#6d7d1c", "#c13a4e", "#5f6a78")
@@ -32,11 +34,8 @@ COLOURS = ("#2457a6", "#d1571b", "#16876e", "#a8388f", "#b58300", "#3c9cc9", "#7
 MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">", "h")
 DPI = 200
 """Dots an inch: a plate is shown at half its size."""
-BLUES = LinearSegmentedColormap.from_list("percepts-blues", ["#f6f7f9", "#b9cde8", "#6f9bd3", "#2457a6", "#0f2a57"])
-HEAT = LinearSegmentedColormap.from_list("percepts-heat", SEQUENTIAL / 255)
-BOTH = LinearSegmentedColormap.from_list("percepts-both", DIVERGING / 255)
-for _map in (BLUES, HEAT, BOTH):
-    _map.set_bad("#d9dade")
+BLUES = np.array([[246, 247, 249], [185, 205, 232], [111, 155, 211], [36, 87, 166], [15, 42, 87]], np.float64)
+"""A colour map from paper to ink, for matrices with numbers in their cells."""
 
 
 @dataclass(frozen=True)
@@ -87,9 +86,12 @@ def panels(
     rows: int = 1, columns: int = 1, *, width: float = 5.2, height: float = 3.1, sharex: bool = False, **ratios: Any
 ) -> tuple[Figure, list[list[Axes]]]:
     """A new figure of `width` by `height` inches and its panels, drawn in the report's look."""
-    figure = Figure(
-        figsize=(width, height), dpi=DPI, layout=ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.08), facecolor=PAPER
-    )
+    from matplotlib.backends.backend_agg import FigureCanvasAgg
+    from matplotlib.figure import Figure
+    from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+    layout = ConstrainedLayoutEngine(w_pad=0.09, h_pad=0.08)
+    figure = Figure(figsize=(width, height), dpi=DPI, layout=layout, facecolor=PAPER)
     FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False, sharex=sharex, gridspec_kw=ratios or None)
     for axes in grid.ravel():
@@ -148,6 +150,13 @@ def png_of(image: Image.Image) -> bytes:
     file = io.BytesIO()
     image.save(file, "PNG", optimize=True)
     return file.getvalue()
+
+
+def colour_map(anchors: Float64[np.ndarray, "anchors 3"]) -> Colormap:
+    """A colour map of evenly spaced `anchors` in [0, 255], grey for what is unknown."""
+    from matplotlib.colors import LinearSegmentedColormap
+
+    return LinearSegmentedColormap.from_list("percepts", anchors / 255).with_extremes(bad="#d9dade")
 
 
 def finite(values: Sequence[float] | np.ndarray) -> np.ndarray:

@@ -5,12 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.axis import Axis
 
 from percepts.core.errors import PerceptsError
 from percepts.report.plates import (
@@ -26,6 +24,10 @@ from percepts.report.plates import (
     panels,
 )
 from percepts.report.svg import short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
 
 @dataclass(frozen=True)

@@ -9,12 +9,10 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float
-from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 
 from percepts.core.errors import PerceptsError
 from percepts.metrics.udr_result import UDRResult
@@ -35,6 +33,10 @@ from percepts.report.plates import (
     spread_out,
 )
 from percepts.report.svg import MINUS, short
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
 
 ACTIVE_KL = 0.01
 """Nats of mean KL above which a latent is informative, as in the paper's code."""
