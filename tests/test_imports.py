@@ -51,7 +51,6 @@ def test_imports_name_only_declared_packages() -> None:
     assert not found
 
 
-@pytest.mark.skipif(not (SOURCE / "cli.py").exists(), reason="the command line is not built yet")
 def test_the_command_line_starts_without_heavy_packages() -> None:
     code = f"import sys, percepts.cli; print(*[name for name in {SLOW} if name in sys.modules])"
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

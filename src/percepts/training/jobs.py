@@ -58,7 +58,7 @@ def run_jobs(
     """
     if workers is not None and workers < 0:
         raise ConfigError(f"{workers} workers", "0 (in this process) or more")
-    folder = _made(Path(folder).absolute())
+    folder = made_folder(Path(folder).absolute())
     with Run(folder).lock():
         settled = [_settle(job, folder) for job in jobs]
         tasks = list({task.path: task for task in settled if isinstance(task, Task)}.values())
@@ -79,6 +79,20 @@ def run_jobs(
             run_locally(todo, board, folder / LOG, notify)
         notify()
     return [one if isinstance(one, JobOutcome) else _outcome(one, board) for one in settled]
+
+
+def made_folder(folder: Path) -> Path:
+    """Make a folder for runs, if need be, and prove that it can be written.
+
+    Raises:
+        PerceptsError: it cannot.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        (folder / ".lock").touch()
+    except OSError as error:
+        raise write_error(folder, error) from error
+    return folder
 
 
 def _run_here(tasks: Sequence[Task], board: Board, notify: Callable[[], None]) -> None:
@@ -103,16 +117,6 @@ def _outcome(task: Task, board: Board) -> JobOutcome:
     if ended is None:
         return JobOutcome(task.name, task.path, "interrupted")
     return JobOutcome(task.name, task.path, ended.status, ended.error, ended.seconds)
-
-
-def _made(folder: Path) -> Path:
-    """The folder, after a proof that it can be written."""
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / ".lock").touch()
-    except OSError as error:
-        raise write_error(folder, error) from error
-    return folder
 
 
 def _number(workers: int | None, tasks: Sequence[Task]) -> int:

@@ -1,0 +1,82 @@
+"""The command line: thin typed functions that call the rooms below. Nothing heavy is imported before it is needed."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Sequence
+
+from percepts import __version__
+from percepts.cli.showing import doctor, presets, report, reproduce, runs
+from percepts.cli.sweeps import select, sweep
+from percepts.cli.training import evaluate, train
+
+HELP = f"""percepts {__version__}: learn factors, objects, relations and concepts from pixels, and act on them
+
+  percepts train PRESET          train, measure and report; --help lists every setting
+  percepts train --resume RUN    continue a run to the bits of an unbroken one
+  percepts evaluate RUN          measure a run again
+  percepts report RUN            write its report.html again
+  percepts runs list [FOLDER]    the runs in a folder; also: runs show RUN, runs diff RUN RUN
+  percepts sweep PRESET …        presets × a grid of settings × seeds, side by side here or on a Ray cluster; resumable
+  percepts select SWEEP          rank a sweep's runs without labels (UDR), choose one, write a report
+  percepts presets               what can be trained, with what to expect
+  percepts reproduce STUDY       a study: presets, seeds, claims; writes RESULTS.md
+  percepts doctor                versions, devices, threads, optional features
+
+examples
+  percepts train demo
+  percepts train demo --data.folder my_images/ --max-minutes 3
+  percepts train demo --seed 1 --steps 2000 --lr 1e-3 --out runs/short
+  percepts runs diff runs/a runs/b
+  percepts sweep beta-vae-squares24 --grid model.beta=1,4,14 --seeds 0-4 --out runs/sweeps/beta
+  percepts select runs/sweeps/beta
+
+Add --help to any command for its settings."""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command; returns the exit status (0 well, 1 an error, 2 a wrong command, 3 a study missed a claim, 128+n
+    stopped by signal n)."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    if not words or words[0] in ("-h", "--help", "help"):
+        print(HELP)
+        return 0
+    if words[0] in ("-V", "--version"):
+        print(__version__)
+        return 0
+    command = COMMANDS.get(words[0])
+    if command is None:
+        from percepts.core.errors import nearest
+
+        close = nearest(words[0], COMMANDS)
+        hint = f", did you mean '{close}'?" if close else ""
+        print(f"error: unknown command '{words[0]}'{hint or '.'} See percepts --help", file=sys.stderr)
+        return 2
+    from percepts.core.errors import PerceptsError
+
+    try:
+        return command(words[1:])
+    except PerceptsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+COMMANDS: dict[str, Callable[[list[str]], int]] = {
+    "train": train,
+    "evaluate": evaluate,
+    "report": report,
+    "runs": runs,
+    "sweep": sweep,
+    "select": select,
+    "presets": presets,
+    "reproduce": reproduce,
+    "doctor": doctor,
+}
