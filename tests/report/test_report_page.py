@@ -210,15 +210,15 @@ def test_a_report_that_cannot_be_written_is_one_clear_line(tmp_path: Path) -> No
         write_report(run, CentreOfMass(), Dots.Config().build(), None)
 
 
-def test_stills_are_saved_as_png_files(tmp_path: Path) -> None:
+def test_figures_are_saved_as_png_and_gif_files(tmp_path: Path) -> None:
     run = make_run(tmp_path / "dots")
     paths = save_figures(run, CentreOfMass(), Dots.Config().build(), make_evaluation())
     assert [path.name for path in paths] == [
-        "traversals.png", "reconstructions.png", "samples.png", "data.png", "position_maps.png",
+        "traversals.png", "reconstructions.png", "samples.png", "data.png", "position_maps.png", "traversals.gif",
     ]  # fmt: skip
     for path in paths:
         with Image.open(path) as image:
-            assert image.format == "PNG"
+            assert image.format == path.suffix[1:].upper()
             assert min(image.size) >= 64
     only = save_figures(make_run(tmp_path / "plain"), OnlyLosses(), Dots.Config().build(), None)
     assert [path.name for path in only] == ["data.png"]

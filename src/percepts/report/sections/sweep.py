@@ -55,7 +55,7 @@ def agreement(selection: Selection) -> Section:
     boxes = [_boxes(selection, name) for name in selection.varied[:MOST_SETTINGS]] or [_boxes(selection, None)]
     result = selection.udr[kind]
     names = [candidate_name(selection, one) for one in selection.candidates]
-    order = _settings_order(selection)
+    order = settings_order(selection)
     ordered = [selection.candidates[place] for place in order]
     labels = [group_name(selection, one.settings, one.group) for one in ordered]
     seeds = [f"seed {one.seed}" if one.seed is not None else one.name for one in ordered]
@@ -75,7 +75,7 @@ def evidence(selection: Selection) -> Section | None:
     if not names or not selection.correlations:
         return None
     own = {row.second: row.value for row in selection.correlations if row.first == f"udr.{kind}"}
-    ordered = [selection.candidates[place] for place in _settings_order(selection)]
+    ordered = [selection.candidates[place] for place in settings_order(selection)]
     columns = {_title(name): [one.supervised.get(name, math.nan) for one in ordered] for name in names}
     udr = [one.udr.get(kind, math.nan) for one in ordered]
     labels = [group_name(selection, one.settings, one.group) for one in ordered]
@@ -161,7 +161,7 @@ def _boxes(selection: Selection, setting: str | None) -> Plate:
     return box_plate([values[place] for place in order], columns, setting=plain_name(setting or "setting"))
 
 
-def _settings_order(selection: Selection) -> list[int]:
+def settings_order(selection: Selection) -> list[int]:
     """The candidates' positions in order of their settings, numbers by size, then of their seeds."""
 
     def key(place: int) -> tuple[Any, ...]:
