@@ -1,15 +1,20 @@
 """Metrics: pure functions from arrays to results. `evaluate_codes` gives them all."""
 
+from percepts.metrics.agreement import RankCorrelation, rank_correlation, selection_regret, top, top_agreement
+from percepts.metrics.beta_vae_protocol import beta_vae_paper_score
 from percepts.metrics.dci import completeness_of, dci, disentanglement_of
+from percepts.metrics.downstream import downstream
+from percepts.metrics.gap_variants import dcimig, jemmig, rmig
 from percepts.metrics.geometry import affine_geometry
 from percepts.metrics.information import Information, discretise, entropy, mutual_information
 from percepts.metrics.interventional import beta_vae_score, factor_vae_score
 from percepts.metrics.mig import mig
 from percepts.metrics.modularity import explicitness, modularity, modularity_of
+from percepts.metrics.posterior_mig import posterior_mig
 from percepts.metrics.probe import linear_probe, regression_probe
 from percepts.metrics.robustness import interventional_robustness
 from percepts.metrics.sap import sap, sap_continuous
-from percepts.metrics.suite import evaluate_codes
+from percepts.metrics.suite import evaluate_codes, sample_codes
 from percepts.metrics.udr import udr_scores
 from percepts.metrics.udr_result import UDRGroup, UDRResult
 from percepts.metrics.unsupervised import (
@@ -21,15 +26,19 @@ from percepts.metrics.unsupervised import (
 
 __all__ = [
     "Information",
+    "RankCorrelation",
     "UDRGroup",
     "UDRResult",
     "active_units",
     "affine_geometry",
+    "beta_vae_paper_score",
     "beta_vae_score",
     "completeness_of",
     "dci",
+    "dcimig",
     "discretise",
     "disentanglement_of",
+    "downstream",
     "entropy",
     "evaluate_codes",
     "explicitness",
@@ -37,14 +46,22 @@ __all__ = [
     "gaussian_total_correlation",
     "gaussian_wasserstein_correlation",
     "interventional_robustness",
+    "jemmig",
     "linear_probe",
     "mig",
     "modularity",
     "modularity_of",
     "mutual_information",
+    "posterior_mig",
+    "rank_correlation",
     "regression_probe",
+    "rmig",
+    "sample_codes",
     "sap",
     "sap_continuous",
+    "selection_regret",
+    "top",
+    "top_agreement",
     "udr_scores",
     "unsupervised_scores",
 ]

@@ -172,6 +172,18 @@ def as_array(values: object) -> np.ndarray:
     return np.asarray(values)
 
 
+def as_mask(mask: Mask, codes: int) -> Bool[np.ndarray, " codes"]:
+    """One boolean a code.
+
+    Raises:
+        DataError: another type or length.
+    """
+    array = as_array(mask)
+    if array.dtype != bool or array.shape != (codes,):
+        raise DataError(f"a mask of type {array.dtype} and shape {array.shape}", f"{codes} booleans, one a code")
+    return array
+
+
 def varying(factors: Num[np.ndarray, "samples factors"]) -> Bool[np.ndarray, " factors"]:
     """Which factors take more than one value in the sample; the others say nothing and are left out of every mean.
 

@@ -127,7 +127,7 @@ def beta_vae_score(
 
     Returns:
         "beta_vae.dlib": accuracy on the fresh points; chance is 1 / factors. Details: `train_accuracy`, `coefficients`
-        [codes, factors].
+        [codes, factors], `rescaled` (0 at chance, 1 at best).
 
     Raises:
         DataError: arrays that do not fit together (see `as_pair`), sizes below 1, or fewer than two varying factors.
@@ -142,6 +142,7 @@ def beta_vae_score(
     fresh_labels, fresh = _differences(source, batch_size, num_eval, rng)
     model = fit_logistic(features, labels, max_iterations=max_iterations)
     correct = model.predict(fresh) == fresh_labels
+    chance = 1 / int(source.varying.sum())
     drawn = np.isin(np.arange(source.varying.size), model.classes)
     return MetricResult(
         name="beta_vae.dlib",
@@ -151,6 +152,7 @@ def beta_vae_score(
         details={
             "train_accuracy": float((model.predict(features) == labels).mean()),
             "coefficients": spread(model.coefficients, drawn),
+            "rescaled": float((correct.mean() - chance) / (1 - chance)),
         },
         parameters={
             "classifier": "logistic regression, lbfgs, multinomial, C=1",
@@ -160,6 +162,21 @@ def beta_vae_score(
             "max_iterations": max_iterations,
         },
     )
+
+
+def shared_factor_points(
+    codes: Codes | Sampler, factors: Factors | tuple[int, ...], *, rng: np.random.Generator, batch_size: int, count: int
+) -> tuple[Int[np.ndarray, " points"], Float[np.ndarray, "points codes"]]:
+    """The points of the beta-VAE score: the shared factor, and the mean absolute difference of the pairs' codes.
+
+    Raises:
+        DataError: as `beta_vae_score`.
+    """
+    _check_sizes(1, batch_size=batch_size, count=count)
+    source = as_source(codes, factors)
+    if source.varying.sum() < 2:
+        raise DataError("fewer than two factors vary", "two or more to tell apart")
+    return _differences(source, batch_size, count, rng)
 
 
 def _votes(

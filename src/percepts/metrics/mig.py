@@ -12,9 +12,9 @@ from typing import Literal, get_args
 import numpy as np
 from jaxtyping import Float
 
-from percepts.core.errors import DataError, PerceptsError
+from percepts.core.errors import PerceptsError
 from percepts.core.results import MetricResult
-from percepts.metrics.arrays import Codes, Factors, Mask, as_array
+from percepts.metrics.arrays import Codes, Factors, Mask, as_mask
 from percepts.metrics.bootstrap import bootstrap_interval
 from percepts.metrics.information import Information
 
@@ -77,7 +77,8 @@ def mig_from(
     """`mig` of an information matrix that is already there."""
     if variant not in get_args(Variant):
         raise PerceptsError(f"MIG variant '{variant}'", "one of " + ", ".join(get_args(Variant)))
-    mask = _mask(active, information.matrix.shape[0])
+    width = information.matrix.shape[0]
+    mask = np.ones(width, bool) if active is None else as_mask(active, width)
 
     def gaps(measured: Information) -> Float[np.ndarray, " gaps"]:
         of = factor_gaps if variant == "dlib" else code_gaps
@@ -126,12 +127,3 @@ def code_gaps(
     normalised = matrix / np.where(entropies > 0, entropies, np.inf)
     best = np.sort(np.concatenate([np.zeros((len(matrix), 2)), normalised], axis=1), axis=1)[:, -2:]
     return best[:, 1] - best[:, 0]
-
-
-def _mask(active: Mask | None, codes: int) -> np.ndarray:
-    if active is None:
-        return np.ones(codes, bool)
-    mask = as_array(active)
-    if mask.dtype != bool or mask.shape != (codes,):
-        raise DataError(f"a mask of type {mask.dtype} and shape {mask.shape}", f"{codes} booleans, one a code")
-    return mask

@@ -43,7 +43,7 @@ def boosted(
     rng: np.random.Generator,
 ) -> Fit:
     """Gradient boosted trees; the factors share torch's threads, and their number changes nothing in the result."""
-    streams = [np.random.default_rng(seed) for seed in rng.integers(2**63 - 1, size=values.shape[1])]
+    streams = [np.random.default_rng(seed) for seed in rng.integers(2**63 - 1, size=(values.shape[1],)).tolist()]
 
     def fit(factor: int) -> tuple[np.ndarray, float, float]:
         model = boosted_trees(train, values[:, factor], test, rng=streams[factor], trees=trees, depth=depth)

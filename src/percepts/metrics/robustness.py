@@ -33,7 +33,9 @@ def interventional_robustness(
 
     Returns:
         "irs.dlib": mean over codes, weighted by each code's largest deviation, of the best score over factors. Details:
-        `scores` [codes, factors], `per_code`, `parents` (the factor that each code follows; -1 for constant codes).
+        `scores` [codes, factors], `per_code`, `parents` (the factor that each code follows; -1 for constant codes),
+        `largest_deviation` [codes], and `interventions`, for plots: for every factor its `values`, and the codes'
+        `mean` and `deviation` [codes, values] while the factor is held at a value and the others vary.
         Constant codes are left out; if all are constant the score is 0.
 
     Raises:
@@ -61,6 +63,8 @@ def interventional_robustness(
             "scores": spread(scores, kept),
             "per_code": scores.max(axis=1),
             "parents": np.where(deviation > 0, parents, -1),
+            "largest_deviation": deviation,
+            "interventions": [_plot_data(table, values[:, factor], quantile) for factor in range(values.shape[1])],
         },
         parameters={"quantile": quantile, "samples": len(table)},
     )
@@ -72,14 +76,27 @@ def robustness_scores(
     """1 - (mean over a factor's values of the deviation quantile) / (largest deviation), and the largest deviations."""
     constant = codes.min(axis=0) == codes.max(axis=0)
     largest = np.where(constant, 0.0, np.abs(codes - codes.mean(axis=0)).max(axis=0))
-    inside = np.empty((codes.shape[1], factors.shape[1]))
-    for factor, column in enumerate(factors.T):
-        groups = [codes[column == value] for value in np.unique(column)]
-        deviations = [np.quantile(np.abs(group - group.mean(axis=0)), quantile, axis=0) for group in groups]
-        inside[:, factor] = np.mean(deviations, axis=0)
+    inside = np.stack([interventions(codes, column, quantile)[2].mean(axis=1) for column in factors.T], axis=1)
     scores = 1.0 - inside / np.where(largest > 0, largest, 1.0)[:, None]
     return np.where(largest[:, None] > 0, scores, 0.0), largest
 
 
+def interventions(
+    codes: Float[np.ndarray, "samples codes"], column: Int[np.ndarray, " samples"], quantile: float
+) -> tuple[Int[np.ndarray, " values"], Float[np.ndarray, "codes values"], Float[np.ndarray, "codes values"]]:
+    """What holding one factor at each of its values does to the codes: the values, means, and deviation quantiles."""
+    values = np.unique(column)
+    groups = [codes[column == value] for value in values]
+    means = [group.mean(axis=0) for group in groups]
+    deviations = [np.quantile(np.abs(group - mean), quantile, axis=0) for group, mean in zip(groups, means)]
+    return values, np.stack(means, axis=1), np.stack(deviations, axis=1)
+
+
 def _mean(scores: Float[np.ndarray, "codes factors"], deviation: Float[np.ndarray, " codes"]) -> float:
     return float(scores.max(axis=1) @ deviation / deviation.sum()) if deviation.sum() > 0 else 0.0
+
+
+def _plot_data(
+    codes: Float[np.ndarray, "samples codes"], column: Int[np.ndarray, " samples"], quantile: float
+) -> dict[str, np.ndarray]:
+    return dict(zip(("values", "mean", "deviation"), interventions(codes, column, quantile)))
