@@ -1,5 +1,6 @@
 import numpy as np
 import pytest
+import torch
 
 from percepts.core.errors import PerceptsError
 from percepts.metrics import completeness_of, dci, disentanglement_of
@@ -76,6 +77,44 @@ def test_identity_with_gradient_boosting(identity: np.ndarray, rng: np.random.Ge
     assert result.details["completeness"] > 0.9
     assert result.details["informativeness"] > 0.95
     np.testing.assert_allclose(result.details["importance"].sum(axis=0), 1)
+
+
+@pytest.mark.parametrize("predictor", ["forest_regressor", "logreg_l1"])
+def test_identity_with_the_other_predictors(predictor: str, identity: np.ndarray, rng: np.random.Generator) -> None:
+    train, test = halves(identity[:, :4], 400)
+    result = dci(train, train, test, test, predictor=predictor, rng=rng, trees=3)
+    assert result.name == f"dci.{predictor}"
+    assert 0.9 <= result.value <= 1
+    assert 0.9 <= result.details["completeness"] <= 1
+    if predictor == "forest_regressor":
+        assert result.details["informativeness"] < 0.1
+        assert result.parameters["depths"] == tuple(range(2, 13))
+    else:
+        assert result.details["informativeness"] > 0.3  # ten values on a line are hard for a linear classifier
+
+
+def test_forests_measure_continuous_factors(rng: np.random.Generator) -> None:
+    factors = rng.uniform(size=(600, 2))
+    codes = np.exp(5 * factors) + 0.01 * rng.normal(size=factors.shape)
+    train, test = slice(400), slice(400, None)
+    tables = codes[train], factors[train], codes[test], factors[test]
+    curved = dci(*tables, predictor="forest_regressor", rng=rng, trees=5)
+    straight = dci(*tables, predictor="lasso", rng=rng)
+    assert curved.value > 0.8
+    assert curved.details["informativeness"] < 0.7 * straight.details["informativeness"]
+
+
+def test_threads_change_no_number(identity: np.ndarray) -> None:
+    train, test = halves(identity[:, :3] // 3, 200)
+    before = torch.get_num_threads()
+    try:
+        found = []
+        for threads in (1, 2):
+            torch.set_num_threads(threads)
+            found.append(dci(train, train, test, test, rng=np.random.default_rng(5), trees=5).to_json())
+    finally:
+        torch.set_num_threads(before)
+    assert found[0] == found[1]
 
 
 def test_duplicated_codes_stay_disentangled_and_lose_completeness(

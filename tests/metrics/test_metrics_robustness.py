@@ -44,3 +44,17 @@ def test_interval_and_quantile(identity: np.ndarray, rng: np.random.Generator) -
     assert result.interval[0] < result.value < result.interval[1]
     with pytest.raises(DataError, match="quantile = 99"):
         interventional_robustness(identity, identity, quantile=99.0)
+
+
+def test_plot_data_are_the_groups_own_numbers(rng: np.random.Generator) -> None:
+    factors = rng.integers(3, size=(200, 2))
+    codes = factors + rng.normal(size=factors.shape)
+    details = interventional_robustness(codes, factors, quantile=1.0).details
+    assert [data["values"].tolist() for data in details["interventions"]] == [[0, 1, 2]] * 2
+    group = codes[factors[:, 1] == 2]
+    data = details["interventions"][1]
+    np.testing.assert_allclose(data["mean"][:, 2], group.mean(axis=0))
+    np.testing.assert_allclose(data["deviation"][:, 2], np.abs(group - group.mean(axis=0)).max(axis=0))
+    np.testing.assert_allclose(details["largest_deviation"], np.abs(codes - codes.mean(axis=0)).max(axis=0))
+    inside = data["deviation"].mean(axis=1)
+    np.testing.assert_allclose(details["scores"][:, 1], 1 - inside / details["largest_deviation"])

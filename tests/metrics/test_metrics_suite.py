@@ -5,7 +5,7 @@ import pytest
 
 from percepts.core.errors import DataError
 from percepts.core.results import MetricResult
-from percepts.metrics import evaluate_codes
+from percepts.metrics import evaluate_codes, sample_codes
 
 NAMES = {
     "mig.dlib",
@@ -116,3 +116,35 @@ def test_one_varying_factor_has_nothing_to_tell_apart(rng: np.random.Generator) 
     results = evaluate_codes(factors.astype(float), factors, rng=rng)
     assert set(results) == NAMES - {"beta_vae.dlib"}
     assert results["mig.dlib"].value == pytest.approx(1)
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_the_clean_mode_drops_dead_codes_from_every_score(rng: np.random.Generator) -> None:
+    codes, factors = sample(rng)
+    dead = np.concatenate([codes, 1e-4 * factors[:, :1]], axis=1)  # a copy of the first factor, far below the noise
+    mask = np.array([True, True, True, True, False])
+    clean = evaluate_codes(dead, factors, rng=np.random.default_rng(1), active=mask)
+    without = evaluate_codes(codes, factors, rng=np.random.default_rng(1))
+    dirty = evaluate_codes(dead, factors, rng=np.random.default_rng(1))
+    assert set(clean) == {f"{name}.clean" for name in NAMES}
+    assert {name: clean[f"{name}.clean"].value for name in NAMES} == {name: without[name].value for name in NAMES}
+    assert dirty["mig.dlib"].value < clean["mig.dlib.clean"].value - 0.2
+    parameters = clean["sap.dlib.clean"].parameters
+    assert parameters["active"] == mask.tolist()
+    assert parameters["dead"] == 1
+    none = evaluate_codes(dead, factors, rng=rng, active=np.zeros(5, bool))
+    assert none["mig.dlib.clean"].value == none["dci.forest.clean"].value == 0
+    with pytest.raises(DataError, match="5 booleans"):
+        evaluate_codes(dead, factors, rng=rng, active=mask[:4])
+
+
+def test_samples_of_posteriors_have_names_of_their_own(rng: np.random.Generator) -> None:
+    means, factors = sample(rng, 120)
+    drawn = sample_codes(means, np.full(means.shape, 4.0), rng=rng)
+    assert (drawn - means).std() == pytest.approx(2, rel=0.15)
+    results = evaluate_codes(drawn, factors, rng=rng, sampled=True)
+    assert set(results) == {f"{name}.sampled" for name in NAMES}
+    assert all(name == result.name for name, result in results.items())
+    assert results["sap.continuous.sampled"].value < 0.5
+    with pytest.raises(DataError, match=r"exp\(log_variance\)"):
+        sample_codes(means, -np.ones(means.shape), rng=rng)
