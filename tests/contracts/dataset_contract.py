@@ -106,6 +106,19 @@ class DatasetContract:
         batch = world.gather(some)
         assert torch.equal(world.render(batch["factors"]), batch["image"])
 
+    def test_factors_that_do_not_exist_are_refused(self, world: FactorDataset) -> None:
+        good = world.factors_of(torch.tensor([0]))
+        for column, (name, size) in enumerate(zip(world.factor_names, world.factor_sizes)):
+            for value in (-1, size):
+                bad = good.clone()
+                bad[0, column] = value
+                with pytest.raises(DataError, match=f"'{name}'"):
+                    world.render(bad)
+        with pytest.raises(DataError, match="whole numbers of shape"):
+            world.render(good[:, :-1])
+        with pytest.raises(DataError, match="whole numbers of shape"):
+            world.render(good.double())
+
     def test_every_factor_has_its_values(self, world: FactorDataset) -> None:
         for name, size in zip(world.factor_names, world.factor_sizes):
             values = world.factor_values(name)

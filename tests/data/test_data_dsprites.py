@@ -77,8 +77,8 @@ def test_the_cache_is_used_and_renewed(path: Path, monkeypatch: pytest.MonkeyPat
 
 def test_factor_values_outside_are_refused(path: Path) -> None:
     dataset = DSprites.Config(path=str(path)).build()
-    for bad in ([3, 0, 0, 0, 0], [0, -1, 0, 0, 0], [0, 0, 0, 0, 2]):
-        with pytest.raises(IndexError, match="position_y"):
+    for name, bad in (("shape", [3, 0, 0, 0, 0]), ("scale", [0, -1, 0, 0, 0]), ("position_y", [0, 0, 0, 0, 2])):
+        with pytest.raises(DataError, match=f"'{name}'"):
             dataset.render(torch.tensor([bad]))
 
 

@@ -117,6 +117,7 @@ class PreloadedFactors(Preloaded, FactorDataset):
         """The images [B,C,H,W] of factor values [B,F], on their device."""
         if len(self) < math.prod(self.factor_sizes):  # points that the dataset leaves out can still be drawn
             return self.dataset.render(factors)
+        self.check_factors(factors)
         return self._held_on(factors.device)["image"].index_select(0, self.indices_of(factors))
 
     def factors_of(self, indices: Tensor) -> Tensor:

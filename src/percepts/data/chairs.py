@@ -92,6 +92,7 @@ class Chairs(FactorDataset):
         return self._values[name].clone()
 
     def render(self, factors: Tensor) -> Tensor:
+        self.check_factors(factors)
         config = self.config
         rendered = render_objects(self.scene(factors), config.size, config.size, samples=config.samples, labels=False)
         return rendered.image[:, :1].contiguous()

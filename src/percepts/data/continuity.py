@@ -73,6 +73,7 @@ class Subsampled(PartialGrid):
         return self.dataset.factor_values(name)[:: self.config.steps.get(name, 1)]
 
     def render(self, factors: Tensor) -> Tensor:
+        self.check_factors(factors)
         return self.dataset.render(factors * self._steps.to(factors.device))
 
 

@@ -86,6 +86,7 @@ class ContinuousWorld(FactorDataset):
         return self._bins[name].centres.clone()
 
     def render(self, factors: Tensor) -> Tensor:
+        self.check_factors(factors)
         columns = zip(self.factor_names, factors.unbind(1))
         values = {name: self._bins[name].centres.to(factors.device)[column] for name, column in columns}
         return self.draw(values)

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from percepts.core.capabilities import Batch
 from percepts.core.config import Configurable
+from percepts.core.errors import DataError
 
 
 class ImageDataset(Configurable, torch.utils.data.Dataset[Batch], ABC):
@@ -66,10 +67,36 @@ class FactorDataset(ImageDataset):
 
     @abstractmethod
     def render(self, factors: Tensor) -> Tensor:
-        """The images [B,C,H,W] float32 in [0,1] of int64 `factors` [B,F], on the device of `factors`."""
+        """The images [B,C,H,W] float32 in [0,1] of int64 `factors` [B,F], on the device of `factors`.
+
+        Raises:
+            DataError: factors that do not exist (`check_factors`).
+        """
 
     def __len__(self) -> int:
         return math.prod(self.factor_sizes)
+
+    def check_factors(self, factors: Tensor) -> None:
+        """Refuse factors that are not on the grid; `render` calls it. On a GPU values are not looked at, as that would
+        make every batch wait.
+
+        Raises:
+            DataError: another shape or type, or a value out of range, named by its factor.
+        """
+        names, sizes = self.factor_names, self.factor_sizes
+        if factors.ndim != 2 or factors.shape[1] != len(sizes) or factors.dtype.is_floating_point:
+            raise DataError(
+                f"factors of shape {tuple(factors.shape)} and type {factors.dtype}",
+                f"whole numbers of shape batch x {len(sizes)} ({', '.join(names)})",
+            )
+        if factors.device.type != "cpu":
+            return
+        outside = (factors < 0) | (factors >= torch.tensor(sizes))
+        if bool(outside.any()):
+            row, column = outside.nonzero()[0].tolist()
+            raise DataError(
+                f"the value {int(factors[row, column])} of factor '{names[column]}'", f"0 to {sizes[column] - 1}"
+            )
 
     def gather(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
         factors = self.factors_of(indices.to(device))

@@ -85,13 +85,9 @@ class DSprites(FactorDataset):
         """The images [B,1,H,W] float32, 0 or 1, of int64 `factors` [B,5], on the device of `factors`.
 
         Raises:
-            IndexError: a factor value that does not exist.
+            DataError: a factor value that does not exist.
         """
-        sizes = torch.tensor(self.factor_sizes, device=factors.device)
-        if bool(((factors < 0) | (factors >= sizes)).any()):
-            raise IndexError(
-                f"factor values outside of the sizes {self.factor_sizes} of {', '.join(self.factor_names)}"
-            )
+        self.check_factors(factors.cpu())
         _, height, width = self.image_shape
         packed = self._rows.take(self.indices_of(factors).cpu(), factors.device)
         pixels = _bits_of_bytes(factors.device).index_select(0, packed.flatten().int())

@@ -86,6 +86,7 @@ class Faces(FactorDataset):
         return self._values[name].clone()
 
     def render(self, factors: Tensor) -> Tensor:
+        self.check_factors(factors)
         size = self.config.size
         return render_sprites(self.scene(factors), size, size, segmentation=False).image
 

@@ -144,6 +144,7 @@ class HeldOut(PartialGrid):
 
     def render(self, factors: Tensor) -> Tensor:
         """Any point of the grid, left out or not."""
+        self.check_factors(factors)
         return self.dataset.render(factors)
 
     def _hole(self) -> Bool[Tensor, " grid"]:

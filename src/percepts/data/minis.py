@@ -67,6 +67,7 @@ class Squares24(FactorDataset):
         return _spread(ends, self.factor_sizes[self.factor_names.index(name)])
 
     def render(self, factors: Tensor) -> Tensor:
+        self.check_factors(factors)
         half, x, y = (
             self.factor_values(name).to(factors.device, torch.float32)[column, None]
             for name, column in zip(self.factor_names, factors.unbind(1))
@@ -101,6 +102,7 @@ class Shapes24(Squares24):
             raise ConfigError(f"shape = {config.shape!r}", "one of " + ", ".join(_SHAPES))
 
     def render(self, factors: Tensor) -> Tensor:
+        self.check_factors(factors)
         half, x, y = (
             self.factor_values(name).to(factors.device, torch.float32)[column, None]
             for name, column in zip(self.factor_names, factors.unbind(1))
@@ -160,6 +162,7 @@ class Blobs24(PartialGrid):
         return _spread(self.config.centre_range, self.factor_sizes[self.factor_names.index(name)])
 
     def render(self, factors: Tensor) -> Tensor:
+        self.check_factors(factors)
         x, y = (
             self.factor_values(name).to(factors.device, torch.float32)[column, None]
             for name, column in zip(self.factor_names, factors.unbind(1))

@@ -80,6 +80,7 @@ class Nuisance(PartialGrid):
         return self.dataset.factor_values(name)
 
     def render(self, factors: Tensor) -> Tensor:
+        self.check_factors(factors)
         return self._add(self.dataset.render(factors), factors)
 
     def _add(self, image: Tensor, factors: Tensor) -> Tensor:

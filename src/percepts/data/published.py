@@ -82,7 +82,7 @@ class StoredGrid(FactorDataset):
         Raises:
             DataError: `factors` of another shape or type, or a value that does not exist.
         """
-        check_factors(factors, self.factor_names, self.factor_sizes)
+        self.check_factors(factors.cpu())
         return self._images(self.indices_of(factors), factors.device)
 
     def gather(self, indices: Int64[Tensor, " batch"], device: torch.device | str = "cpu") -> Batch:
@@ -99,25 +99,6 @@ class StoredGrid(FactorDataset):
             check_places(places, len(self))
             places = self._order[places]
         return unit_range(self._rows.take(places, device).permute(0, 3, 1, 2).contiguous())
-
-
-def check_factors(factors: Tensor, names: Sequence[str], sizes: Sequence[int]) -> None:
-    """Refuse factor values that are not on the grid of `sizes`.
-
-    Raises:
-        DataError: another shape or type, or a value out of range, named by its factor.
-    """
-    if factors.ndim != 2 or factors.shape[1] != len(sizes) or factors.dtype.is_floating_point:
-        raise DataError(
-            f"factors of shape {tuple(factors.shape)} and type {factors.dtype}",
-            f"whole numbers of shape batch x {len(sizes)} ({', '.join(names)})",
-        )
-    outside = (factors < 0) | (factors >= torch.tensor(sizes, device=factors.device))
-    if bool(outside.any()):
-        row, column = outside.nonzero()[0].tolist()
-        raise DataError(
-            f"the value {int(factors[row, column])} of factor '{names[column]}'", f"0 to {sizes[column] - 1}"
-        )
 
 
 def check_places(indices: Tensor, count: int) -> None:

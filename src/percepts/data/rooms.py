@@ -96,6 +96,7 @@ class ObjectInRoom(FactorDataset):
         return self._values[name].clone()
 
     def render(self, factors: Tensor) -> Tensor:
+        self.check_factors(factors)
         config = self.config
         scene = self.scene(factors)
         rendered = render_objects(

@@ -30,7 +30,6 @@ from percepts.core.progress import ProgressLine
 from percepts.data.mapped import DeviceRows, RowWriter, cached_rows, fingerprint
 from percepts.data.published import (
     StoredGrid,
-    check_factors,
     files_fingerprint,
     grid_order,
     likeness,
@@ -124,7 +123,7 @@ class SmallNORB(StoredGrid):
         Raises:
             DataError: `factors` of another shape or type, or a value that does not exist.
         """
-        check_factors(factors, self.factor_names, self.factor_sizes)
+        self.check_factors(factors.cpu())
         instance = torch.randint(self.instances, (len(factors),), generator=generator)
         places = self.indices_of(factors).cpu() + instance * math.prod(self.factor_sizes)
         return self._images(places, factors.device)

@@ -54,6 +54,7 @@ class SpriteWorld(FactorDataset):
         return self._values[name].clone()
 
     def render(self, factors: Tensor) -> Tensor:
+        self.check_factors(factors)
         columns = dict(zip(self.factor_names, factors.unbind(1)))
         first = torch.zeros(len(factors), dtype=torch.int64, device=factors.device)
         value = {

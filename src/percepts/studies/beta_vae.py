@@ -368,5 +368,10 @@ PAPER = Scale(
 Study(
     name="beta_vae",
     title="beta-VAE on squares-24",
-    presets={"tiny": CPU.shrunk(), "cpu": CPU, "gpu": GPU, "paper": PAPER},
+    presets={
+        "tiny": CPU.shrunk("β=1", "β=14", "12 latents, β=8", "β=14, combinations held out", "β=14, 3 positions"),
+        "cpu": CPU,
+        "gpu": GPU,
+        "paper": PAPER,
+    },
 )

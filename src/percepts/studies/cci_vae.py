@@ -120,8 +120,9 @@ def plane(result: RunResult) -> dict[str, float]:
 
 def figures(results: Results) -> dict[str, Plate]:
     """The capacity curve, rate against distortion, and traversals beside those of beta-VAE."""
-    betas = [(beta, run) for beta in BETAS for run in results.arms[f"β={beta}"]]
-    ramps = [(ramp.stop, run) for name, ramp in RAMPS.items() if "→" in name for run in results.arms[name]]
+    arms = results.arms
+    betas = [(beta, run) for beta in BETAS for run in arms.get(f"β={beta}", ())]
+    ramps = [(ramp.stop, run) for name, ramp in RAMPS.items() if "→" in name for run in arms.get(name, ())]
     sweeps = [
         Sweep(
             name,
@@ -351,5 +352,5 @@ PAPER = Scale(
 Study(
     name="cci_vae",
     title="CCI-VAE on squares-24",
-    presets={"tiny": CPU.shrunk(), "cpu": CPU, "gpu": GPU, "paper": PAPER},
+    presets={"tiny": CPU.shrunk(_CCI, "β=8", CURVE, "blobs, β=6"), "cpu": CPU, "gpu": GPU, "paper": PAPER},
 )

@@ -352,5 +352,10 @@ PAPER = Scale(
 Study(
     name="spatial_broadcast",
     title="Spatial broadcast decoder on blobs-24",
-    presets={"tiny": CPU.shrunk(), "cpu": CPU, "gpu": GPU, "paper": PAPER},
+    presets={
+        "tiny": CPU.shrunk("SB", "FC", "SB, hole", "FC, hole", "SB, β=4", "FC, β=4", "SB, FactorVAE"),
+        "cpu": CPU,
+        "gpu": GPU,
+        "paper": PAPER,
+    },
 )

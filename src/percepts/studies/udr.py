@@ -337,5 +337,10 @@ PAPER = Scale(
 Study(
     name="udr",
     title="UDR on squares-24",
-    presets={"tiny": CPU.shrunk(), "cpu": CPU, "gpu": GPU, "paper": PAPER},
+    presets={
+        "tiny": CPU.shrunk("β=1", "β=14", "FactorVAE, γ=10", seeds=(0, 1)),
+        "cpu": CPU,
+        "gpu": GPU,
+        "paper": PAPER,
+    },
 )
