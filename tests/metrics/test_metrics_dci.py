@@ -104,14 +104,16 @@ def test_forests_measure_continuous_factors(rng: np.random.Generator) -> None:
     assert curved.details["informativeness"] < 0.7 * straight.details["informativeness"]
 
 
-def test_threads_change_no_number(identity: np.ndarray) -> None:
+@pytest.mark.parametrize("predictor", ["gbt", "forest"])
+def test_threads_change_no_number(predictor: str, identity: np.ndarray) -> None:
     train, test = halves(identity[:, :3] // 3, 200)
     before = torch.get_num_threads()
     try:
         found = []
         for threads in (1, 2):
             torch.set_num_threads(threads)
-            found.append(dci(train, train, test, test, rng=np.random.default_rng(5), trees=5).to_json())
+            generator = np.random.default_rng(5)
+            found.append(dci(train, train, test, test, predictor=predictor, rng=generator, trees=5).to_json())
     finally:
         torch.set_num_threads(before)
     assert found[0] == found[1]

@@ -54,8 +54,8 @@ def dci(
         factors: the index of every factor's value (any number for "lasso" and "forest_regressor").
         test_codes: rows that the informativeness is measured on.
         test_factors: their factors.
-        predictor: "gbt": gradient boosted trees of depth 3 at rate 0.1, as in Locatello et al. 2019, on as many threads
-            as torch has. "forest": a random forest of depth 8 that tries every code at every split. "lasso" and
+        predictor: "gbt": gradient boosted trees of depth 3 at rate 0.1, as in Locatello et al. 2019. "forest":
+            a random forest of depth 8 that tries every code at every split. Both use torch's threads. "lasso" and
             "forest_regressor": linear with an L1 penalty, and forests of 10 trees whose depth (2 to 12) a ninth of the
             training rows chooses, both on standardised codes and factors, as in Eastwood & Williams 2018 (split 80 %,
             10 % and 10 %: give nine tenths of the rows for training). "logreg_l1": logistic regression with an L1

@@ -5,6 +5,7 @@ Every function here takes training and test rows whose factors all vary, and ret
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -50,11 +51,7 @@ def boosted(
         on_train, on_test = model.fitted == values[:, factor], model.predicted == test_values[:, factor]
         return model.importance, float(on_train.mean()), float(on_test.mean())
 
-    # The factor of most values takes longest and goes first.
-    order = sorted(range(values.shape[1]), key=lambda factor: -len(np.unique(values[:, factor])))
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
-        found = dict(zip(order, pool.map(fit, order)))
-    return _collect([found[factor] for factor in range(values.shape[1])])
+    return _for_each_factor(fit, values)
 
 
 def forest(
@@ -67,17 +64,21 @@ def forest(
     depth: int,
     rng: np.random.Generator,
 ) -> Fit:
-    """Random forests that try every code at every split."""
+    """Random forests that try every code at every split; the factors share torch's threads."""
     from sklearn.ensemble import RandomForestClassifier
 
-    def fit(target: np.ndarray, test_target: np.ndarray) -> tuple[np.ndarray, float, float]:
-        seed = int(rng.integers(2**31 - 1))
-        model = RandomForestClassifier(n_estimators=trees, max_depth=depth, max_features=None, random_state=seed)
+    seeds = [int(rng.integers(2**31 - 1)) for _ in values.T]
+
+    def fit(factor: int) -> tuple[np.ndarray, float, float]:
+        model = RandomForestClassifier(
+            n_estimators=trees, max_depth=depth, max_features=None, random_state=seeds[factor]
+        )
+        target, test_target = values[:, factor], test_values[:, factor]
         model.fit(train, target)
         correct = (model.predict(train) == target).mean(), (model.predict(test) == test_target).mean()
         return model.feature_importances_, float(correct[0]), float(correct[1])
 
-    return _collect([fit(*pair) for pair in zip(values.T, test_values.T)])
+    return _for_each_factor(fit, values)
 
 
 def forest_regressor(
@@ -154,6 +155,16 @@ def sparse_logistic(
         return np.abs(model.coefficients).mean(axis=1), float(correct[0]), float(correct[1])
 
     return _collect([fit(*pair) for pair in zip(values.T, test_values.T)])
+
+
+def _for_each_factor(
+    fit: Callable[[int], tuple[np.ndarray, float, float]], values: Int[np.ndarray, "samples factors"]
+) -> Fit:
+    """Fit the factors side by side; the one of most values takes longest and goes first."""
+    order = sorted(range(values.shape[1]), key=lambda factor: -len(np.unique(values[:, factor])))
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool:
+        found = dict(zip(order, pool.map(fit, order)))
+    return _collect([found[factor] for factor in range(values.shape[1])])
 
 
 def _collect(fits: list[tuple[np.ndarray, float, float]]) -> Fit:
