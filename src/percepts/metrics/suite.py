@@ -49,7 +49,8 @@ def evaluate_codes(
             rows ("dci.gbt"): a few seconds instead of up to a minute. Every other score is the same in both modes, and
             has the sizes of Locatello et al. 2019 where the table is large enough.
         bins: equal-width histogram bins a code.
-        num_train: random rows for the scores (two thirds of all rows if there are too few).
+        num_train: random rows for the scores: all rows if there are fewer, and two thirds of them for the scores that
+            train a predictor.
         num_test: other random rows, for the scores that train a predictor.
         active: the clean mode: codes to keep (`active_units(...).details["active"]`), for all scores, whose names then
             end in ".clean". By default all codes count, as in the literature, where a dead code that moves by 1e-4 is
@@ -108,8 +109,10 @@ def _measure(
     **interval: Any,
 ) -> list[MetricResult]:
     train, test = split_rows(len(table), num_train, num_test, rng)
-    sample = table[train], values[train]
-    split = *sample, table[test], values[test]
+    # What trains no predictor needs no rows held out.
+    rows = np.concatenate([train, test])[:num_train]
+    sample = table[rows], values[rows]
+    split = table[train], values[train], table[test], values[test]
     few = train[:2000]
     small_split = table[few], values[few], table[test], values[test]
     information = Information.measure(*sample, bins)

@@ -5,8 +5,9 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass
 from math import prod
-from typing import Any
+from typing import Any, Literal
 
+import numpy as np
 import torch
 from jaxtyping import Float
 from torch import Tensor
@@ -19,7 +20,7 @@ from percepts.core.random import numpy_generator, torch_generator
 from percepts.core.results import MetricResult, plain
 from percepts.data.dataset import ImageDataset
 from percepts.metrics.probe import linear_probe
-from percepts.metrics.suite import evaluate_codes
+from percepts.metrics.suite import evaluate_codes, sample_codes
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +34,10 @@ class Evaluation(Config):
     bootstrap: int = 200
     """Resamples for the confidence intervals."""
     batch_size: int = 256
+    representation: Literal["mean", "sample", "both"] = "mean"
+    """What is scored: posterior means, one sample of every posterior (names end in ".sampled"), or both."""
+    clean: bool = False
+    """Also score without the inactive latents (names end in ".clean")."""
 
     def __post_init__(self) -> None:
         for name, least in (("images", 1), ("bootstrap", 0), ("batch_size", 1)):
@@ -131,10 +136,36 @@ def measure_codes(table: Table, settings: Evaluation, seed: int) -> dict[str, Me
     codes, factors = table.mean.double().numpy(), table.factors.numpy()
     rng = numpy_generator(seed, "metrics")
     if factors.shape[1] > 1:
-        return evaluate_codes(codes, factors, rng=rng, fast=not settings.exact, bootstrap=settings.bootstrap)
+        return _suite(table, codes, factors, settings, rng)
     held_out = len(codes) // 5
     result = linear_probe(codes[held_out:], factors[held_out:, 0], codes[:held_out], factors[:held_out, 0])
     return {result.name: result}
+
+
+def _suite(
+    table: Table, means: np.ndarray, factors: np.ndarray, settings: Evaluation, rng: np.random.Generator
+) -> dict[str, MetricResult]:
+    """The scores of every representation that is asked for, with all codes and, where asked, without inactive ones."""
+    chosen = []
+    if settings.representation != "sample":
+        chosen.append((means, False))
+    if settings.representation != "mean":
+        variances = table.variance.double().numpy()
+        chosen.append((sample_codes(means, variances, rng=rng), True))
+    active = np.array(describe_latents(table)["active"])
+    results: dict[str, MetricResult] = {}
+    for codes, sampled in chosen:
+        for mask in (None, active) if settings.clean else (None,):
+            results |= evaluate_codes(
+                codes,
+                factors,
+                rng=rng,
+                fast=not settings.exact,
+                bootstrap=settings.bootstrap,
+                active=mask,
+                sampled=sampled,
+            )
+    return results
 
 
 def describe_latents(table: Table) -> dict[str, Any]:

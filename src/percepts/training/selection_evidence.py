@@ -9,6 +9,7 @@ import numpy as np
 from jaxtyping import Bool, Float, Int
 
 from percepts.core.errors import DataError
+from percepts.metrics.agreement import spearman
 from percepts.metrics.arrays import standardised
 from percepts.metrics.probe import linear_probe
 from percepts.metrics.udr import draw_pairs, median_scores
@@ -110,9 +111,7 @@ def rank_correlation(
     """Spearman's correlation over the models that have both numbers, and which those are; NaN for fewer than three of
     them, or where one column is constant."""
     both = np.isfinite(first) & np.isfinite(second)
-    if both.sum() < 3:
-        return float("nan"), both
-    return float(_columnwise(first[both][:, None], second[both][:, None])[0]), both
+    return spearman(first[both], second[both]), both
 
 
 def _correlation(
