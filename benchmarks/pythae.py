@@ -41,7 +41,7 @@ from percepts.training.setup import native_bf16
 SIZE, SEED = 64, 0
 LATENTS, BETA = 10, 4.0
 COMMON = {"batch": 64, "beta": BETA, "latents": LATENTS, "lr": 5e-4}
-FULL = {"images": 2048, "epochs": 2, "warm_up": 16}
+FULL = {"images": 1536, "epochs": 2, "warm_up": 8}
 FEW = {"images": 384, "epochs": 1, "warm_up": 2}
 SIDES = ("ours", "pythae", "plain")
 FOLDER = Path(__file__).resolve().parent
