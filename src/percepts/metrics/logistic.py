@@ -17,6 +17,9 @@ from jaxtyping import Float
 from percepts.core.errors import DataError
 
 _MEMORY = 10  # steps that L-BFGS remembers
+# Multiplications in one matrix product: small enough for the cache, and for linear algebra libraries not to wake other
+# threads, which costs far more than it saves here.
+_BLOCK = 200_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -153,19 +156,25 @@ class _Problem:
         self.moments = self.columns @ self.columns.T / self.samples
         # What the labels contribute to the gradient: the sum of the rows of each class.
         self.sums = self.columns @ (self.target[:, None] == np.arange(len(self.classes))) / self.samples
-        self.work = np.empty((len(self.classes), self.samples))
+        size = max(64, _BLOCK // (len(self.columns) * len(self.classes)))
+        self.blocks = [self.columns[:, start : start + size] for start in range(0, self.samples, size)]
 
     def value(
         self, point: Float[np.ndarray, "columns classes"], penalty: Float[np.ndarray, "columns 1"]
     ) -> tuple[float, Float[np.ndarray, "columns classes"]]:
-        work = np.matmul(point.T, self.columns, out=self.work)
-        highest = work.max(axis=0)
-        work -= highest
-        np.exp(work, out=work)
-        total = work.sum(axis=0)
-        loss = np.log(total).mean() + highest.mean() - (point * self.sums).sum() + 0.5 * (penalty * point**2).sum()
-        work /= total
-        return float(loss), self.columns @ work.T / self.samples - self.sums + penalty * point
+        loss = 0.0
+        gradient = np.zeros_like(point)
+        for block in self.blocks:
+            scores = point.T @ block
+            highest = scores.max(axis=0)
+            scores -= highest
+            np.exp(scores, out=scores)
+            total = scores.sum(axis=0)
+            loss += float(np.log(total).sum() + highest.sum())
+            scores /= total
+            gradient += block @ scores.T
+        loss = loss / self.samples - float((point * self.sums).sum()) + 0.5 * float((penalty * point**2).sum())
+        return loss, gradient / self.samples - self.sums + penalty * point
 
     def result(self, point: Float[np.ndarray, "columns classes"], iterations: int) -> Logistic:
         return Logistic(classes=self.classes, coefficients=point[:-1], intercepts=point[-1], iterations=iterations)
