@@ -25,7 +25,7 @@ from percepts.training.checkpoint import latest_intact
 from percepts.training.experiment import Data, Experiment
 from percepts.training.job import Job, JobOutcome, Task, attempts, is_done
 from percepts.training.jobs import run_jobs
-from percepts.training.workers import Pool, visible_device
+from percepts.training.workers import Pool, cores, threads_each, visible_device
 
 LONG = 200
 
@@ -192,6 +192,14 @@ def test_gpus_are_shared_out():
     assert visible_device(1, "5,7", 2) == "7"
     assert visible_device(0, None, 1) is None
     assert visible_device(0, None, 0) is None
+
+
+def test_cores_are_shared_out(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.delenv("OMP_NUM_THREADS")
+    assert threads_each(1) == cores()
+    assert threads_each(2 * cores()) == 1
+    monkeypatch.setenv("OMP_NUM_THREADS", "1")
+    assert threads_each(1) == 1
 
 
 class Terminal(io.StringIO):

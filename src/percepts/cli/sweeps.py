@@ -54,7 +54,7 @@ def sweep(words: list[str]) -> int:
         backend="local" if options.ray is None else "ray",
         address=options.ray or "auto",
         on_update=table.show,
-        on_extension=lambda count: print(f"{count} runs are new in this sweep", flush=True),
+        on_extension=lambda count: print(f"runs added to this sweep: {count}", flush=True),
     )
     return _conclude(outcomes, folder)
 

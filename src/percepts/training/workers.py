@@ -56,7 +56,7 @@ class Pool:
 
     def __init__(self, tasks: Sequence[Task], board: Board, log: Path) -> None:
         self.waiting, self.board, self.log = deque(tasks), board, log
-        self.threads = max(1, cores() // max(board.workers, 1))
+        self.threads = threads_each(board.workers)
         self.deaths: dict[Path, int] = {}
         self.stopping = self.proven = False
         self.number = 0
@@ -188,6 +188,13 @@ def serve(pipe: connection.Connection, threads: int, log: Path) -> None:
 def cores() -> int:
     """The cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def threads_each(workers: int) -> int:
+    """The share of the cores of each of so many workers; fewer where OMP_NUM_THREADS asks for fewer."""
+    share = max(1, cores() // max(workers, 1))
+    wish = os.environ.get("OMP_NUM_THREADS", "")
+    return min(share, int(wish)) if wish.isdecimal() and int(wish) else share
 
 
 def visible_device(number: int, visible: str | None, count: int) -> str | None:
