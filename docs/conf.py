@@ -42,12 +42,14 @@ def write_reference(app: Any) -> None:
     folder = HERE / "reference" / "rooms"
     folder.mkdir(exist_ok=True)
     for room in sorted(path.parent for path in SOURCE.glob("*/__init__.py")):
-        modules = [path for path in sorted(room.glob("*.py")) if path.stem != "__init__" and path.stat().st_size]
+        modules = [
+            path for path in sorted(room.rglob("*.py")) if not path.stem.startswith("__") and path.stat().st_size
+        ]
         if not modules:
             continue
         overview = ast.get_docstring(ast.parse((room / "__init__.py").read_text())) or ""
         parts = [f"# {room.name}", overview.splitlines()[0] if overview else ""]
-        parts += [_section(f"percepts.{room.name}.{path.stem}") for path in modules]
+        parts += [_section(".".join(("percepts", *path.relative_to(SOURCE).with_suffix("").parts))) for path in modules]
         page = "\n\n".join(part for part in parts if part) + "\n"
         target = folder / f"{room.name}.md"
         if not target.exists() or target.read_text() != page:
