@@ -43,8 +43,9 @@ Hook = Callable[[torch.nn.Module, int], dict[str, Any]]
 """Called with the model (its moving average where one is kept) and the step; returns named values to log."""
 
 
-RECENT = 100
-"""How many of the last log entries a model sees when it is asked for signs of trouble."""
+RECENT, SPACING = 128, 20
+"""How many of the last log entries a model sees when it is asked for signs of trouble, and their least distance in
+steps: however often a run is logged, they reach back by 2500 steps or more."""
 
 
 class TrainingWarning(UserWarning):
@@ -306,12 +307,16 @@ class Engine:
     def _recall(self) -> None:
         """Take up the log of a run that goes on."""
         if self._writes and self.run is not None and isinstance(self.model, Diagnoses) and self.step:
-            lines = [line for line in self.run.metrics() if "seconds" in line and line["step"] <= self.step]
-            self.recent.extend(lines[-RECENT:])
+            for line in self.run.metrics():
+                spaced = not self.recent or line["step"] >= self.recent[-1]["step"] + SPACING
+                if "seconds" in line and spaced and line["step"] <= self.step:
+                    self.recent.append(line)
             self.warned = dict(self.run.info().get("warnings", {}))
 
     def _diagnose(self, entry: dict[str, Any]) -> None:
         """Say once what the model finds wrong with its training; run.json keeps what still holds."""
+        if self.recent and entry["step"] < self.recent[-1]["step"] + SPACING:
+            return
         self.recent.append(entry)
         if not isinstance(self.model, Diagnoses) or not self.world.is_main_process:
             return
