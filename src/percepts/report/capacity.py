@@ -15,7 +15,7 @@ from percepts.report.svg import short
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-ALLOCATED = 0.1
+ALLOCATED = 0.25
 """Nats above which a factor or latent counts as having got capacity (our threshold)."""
 MOST_POINTS = 60
 DASHES = ("-", "--", "-.", (0, (1, 1.2)))
@@ -52,8 +52,8 @@ def capacity_plate(
     _lines(row[0], capacity[:rising], kl[:rising], labels, order)
     for value in snapshots:
         row[0].axvline(value, color=FAINT, linewidth=0.8, linestyle=(0, (4, 3)))
-        at: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "ha": "center", "va": "bottom"}
-        row[0].annotate(short(value), (value, 1), fontsize=7.5, color=SOFT, **at)
+        at: dict[str, Any] = {"xycoords": ("data", "axes fraction"), "ha": "right", "va": "top"}
+        row[0].annotate(f"{short(value)} ", (value, 1), fontsize=7.5, color=SOFT, **at)
     name_axes(row[0], "capacity C (nats)", "mean KL (nats)", title)
     if both:
         _lines(row[1], likelihood, kl, labels, order)
