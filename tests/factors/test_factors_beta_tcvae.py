@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -96,17 +97,38 @@ def test_stratified_weights_sum_to_one(batch: int, size: int) -> None:
     assert batch == 1 or torch.allclose(weights.diagonal(), torch.tensor(1 / size, dtype=torch.float64))
 
 
-def test_stratified_sampling_has_no_bias_over_batches_of_the_whole_data() -> None:
-    """The mean over every batch that contains image j is the aggregate posterior at a sample of it."""
-    latents, posterior = some(batch=4, latents=2)
+def fixed_columns(batch: int, size: int) -> Tensor:
+    """The weights of copies of the published code: a stride of `batch` in the flat matrix fills columns."""
+    others = batch - 1
+    weights = torch.full((batch, batch), 1 / others, dtype=torch.float64)
+    weights.view(-1)[::batch] = 1 / size
+    weights.view(-1)[1::batch] = (size - others) / (size * others)
+    weights[others - 1, 0] = (size - others) / (size * others)
+    return weights
+
+
+@pytest.mark.parametrize("place", range(3))
+def test_stratified_sampling_has_no_bias_over_batches_of_the_whole_data(place: int) -> None:
+    """The mean over every batch that has image 0 in a row is the aggregate posterior at a sample of it; weights that
+    do not move with the row have a bias in every row but the first."""
+    latents, posterior = some(batch=5, latents=2)
     truth = densities(latents, posterior)[0].prod(1).mean()
-    estimates = []
-    for others in [(1, 2), (2, 1), (1, 3), (3, 1), (2, 3), (3, 2)]:
-        rows = [0, *others]
+    estimates, copies = [], []
+    for others in itertools.permutations((1, 2, 3, 4), 2):
+        rows = [*others[:place], 0, *others[place:]]
         part = DiagonalGaussian(posterior.mean[rows], posterior.log_variance[rows])
-        joint, _ = log_aggregate(log_density(latents[rows], part), estimator="mss", dataset_size=4)
-        estimates.append(joint[0].exp().item())
+        density = log_density(latents[rows], part)
+        joint, _ = log_aggregate(density, estimator="mss", dataset_size=5)
+        estimates.append(joint[place].exp().item())
+        copies.append((fixed_columns(3, 5)[place] * density.sum(2)[place].exp()).sum().item())
     assert np.mean(estimates) == pytest.approx(truth, rel=1e-10)
+    assert (np.mean(copies) == pytest.approx(truth, rel=1e-10)) == (place == 0)
+
+
+def test_the_weights_are_not_those_of_fixed_columns() -> None:
+    ours, copy = stratified_log_weights(4, 20).exp(), fixed_columns(4, 20)
+    torch.testing.assert_close(ours[0], copy[0])
+    assert all(not torch.allclose(ours[row], copy[row]) for row in (1, 2, 3))
 
 
 @pytest.mark.parametrize("settings", [{}, {"dataset_size": 30}, {"estimator": "mss", "dataset_size": 30}])
@@ -215,6 +237,13 @@ def test_bad_settings_say_what_to_do() -> None:
         loss(estimator="mss", dataset_size=5)
     with pytest.raises(ConfigError, match="without dataset_size"):
         log_aggregate(torch.zeros(2, 2, 1), estimator="mss", dataset_size=None)
+    with pytest.raises(ConfigError, match=r"^BetaTCVAE\.estimator = 'foo'; expected one of 'mws', 'mss'"):
+        BetaTCVAE.Config(estimator="foo")  # type: ignore[arg-type]
     for name in ("alpha", "beta", "gamma"):
         with pytest.raises(ConfigError, match=f"^{name} = "):
             BetaTCVAE.Config(**{name: -1.0})
+
+
+def test_an_unknown_estimator_is_not_another_one(unchecked_shapes: None) -> None:
+    with pytest.raises(ConfigError, match=r"^estimator = 'MSS', did you mean 'mss'\?"):
+        decompose_kl(*some(), estimator="MSS")  # type: ignore[arg-type]

@@ -12,8 +12,10 @@ a small batch or a large β; nothing is clamped, so that the gradient stays righ
 What differs from the paper: the loss is rec + KL + (α−1)·I + (β−1)·TC + (γ−1)·Σ KL with the KL in closed form, as in
 disentanglement_lib; the weights mean the same and α = β = γ = 1 is the VAE exactly. Where N is not given, "mws" divides
 by B in place of B·N, which has the same gradients and reports parts of a sensible size (disentanglement_lib does not
-divide at all: its TC is lower by (D − 1)·ln B). Every row has its own "other" image in stratified sampling (in the
-authors' code, from memory, the last row has none and the one before two).
+divide at all: its TC is lower by (D − 1)·ln B). In stratified sampling the weight 1/N goes to the image that a sample
+came from, whichever row it has. Copies of the published code (unverified: whether it is the authors') give it to the
+first image in every row and (N − M)/(N·M) to the second, and in the last row but one the latter to both; only the
+first row is then as derived.
 Expected (measured here, seed 0): see `presets.beta_tcvae_squares24`.
 """
 
@@ -28,6 +30,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from percepts.core.capabilities import Batch, Losses, Step
+from percepts.core.config import one_of
 from percepts.core.errors import ConfigError
 from percepts.factors.vae import VAE, check_weight
 from percepts.nn.distributions import DiagonalGaussian
@@ -160,8 +163,9 @@ def log_aggregate(
         dataset_size: N; with None "mws" is the mean over the batch.
 
     Raises:
-        ConfigError: "mss" without N, or fewer images in the data than in the batch.
+        ConfigError: an unknown estimator, "mss" without N, or fewer images in the data than in the batch.
     """
+    one_of(estimator, Estimator, "estimator")
     batch = len(density)
     if dataset_size is not None and dataset_size < batch:
         raise ConfigError(f"dataset_size = {dataset_size} and a batch of {batch}", "no fewer images than in a batch")
