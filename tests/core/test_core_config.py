@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
+import pickle
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -10,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from percepts.core.config import Config, Configurable, digest, flatten, from_json, registered, to_json
+from percepts.core.config import Config, Configurable, digest, flatten, from_json, one_of, registered, to_json
 from percepts.core.errors import ConfigError
 
 
@@ -142,3 +144,54 @@ def test_a_config_is_frozen():
 def test_values_that_json_cannot_hold_are_refused():
     with pytest.raises(ConfigError, match="a set"):
         to_json(Outer(sizes={1}))  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Chosen(Config):
+    kind: Literal["abs", "square"] = "abs"
+    size: Literal["auto", 1, 3] | None = None
+    ratio: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.ratio < 0:
+            raise ConfigError(f"ratio = {self.ratio}")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Forgetful(Chosen):
+    """Its own check does not call its parent's."""
+
+    shape: Literal["round", "flat"] = "round"
+
+    def __post_init__(self) -> None:
+        if self.ratio > 9:
+            raise ConfigError(f"ratio = {self.ratio}")
+
+
+@pytest.mark.parametrize("cls", [Outer, Chosen, Forgetful])
+def test_a_choice_is_checked_however_a_config_is_made(cls):
+    wrong = r"\.kind = 'Sqare', did you mean 'square'\?; expected one of 'abs', 'square'"
+    with pytest.raises(ConfigError, match=cls.__name__ + wrong):
+        cls(kind="Sqare")
+    with pytest.raises(ConfigError, match=cls.__name__ + wrong):
+        dataclasses.replace(cls(kind="square"), kind="Sqare")
+    assert pickle.loads(pickle.dumps(cls(kind="square"))).kind == "square"
+
+
+def test_choices_of_a_child_of_a_union_and_of_numbers():
+    with pytest.raises(ConfigError, match=r"Forgetful\.shape = 'squashed'"):
+        Forgetful(shape="squashed")
+    with pytest.raises(ConfigError, match=r"Chosen\.size = 2; expected 'auto' or 1 or 3 or None"):
+        Chosen(size=2)
+    for wrong in (True, 1.0, "1"):
+        with pytest.raises(ConfigError, match=r"Chosen\.size"):
+            Chosen(size=wrong)
+    assert [Chosen(size=size).size for size in ("auto", 1, 3, None)] == ["auto", 1, 3, None]
+    assert one_of(3, Literal[1, 3], "size") == 3
+
+
+def test_a_class_still_makes_its_own_checks():
+    with pytest.raises(ConfigError, match="ratio = -1"):
+        Chosen(ratio=-1.0)
+    with pytest.raises(ConfigError, match="ratio = 10"):
+        Forgetful(ratio=10.0)

@@ -165,3 +165,5 @@ def test_bad_settings_say_what_to_do() -> None:
         FactorVAE.Config(gamma=-1.0)
     with pytest.raises(ConfigError, match=r"latent_size = 1.*at least two"):
         FactorVAE.Config(latent_size=1)
+    with pytest.raises(ConfigError, match=r"FactorVAE\.permute = 'first'; expected one of 'same', 'second'"):
+        FactorVAE.Config(permute="first")  # type: ignore[arg-type]

@@ -183,10 +183,34 @@ def test_a_code_has_at_least_one_latent() -> None:
     for kind in (VAE.Config, BetaVAE.Config, CCIVAE.Config):
         assert kind(latent_size=1).latent_size == 1
         for size in (0, -3):
-            with pytest.raises(ConfigError, match=f"latent_size = {size}; expected at least one"):
+            with pytest.raises(ConfigError, match=f"latent_size = {size}; expected a whole number"):
                 kind(latent_size=size)
+        with pytest.raises(ConfigError, match=r"latent_size = 2\.5; expected a whole number"):
+            kind(latent_size=2.5)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="warm_up = -1"):
         BetaVAE.Config(warm_up=-1)
+
+
+@pytest.mark.parametrize("ends", [(6.0, -12.0), (0.0, 0.0), (float("nan"), 1.0)])
+def test_log_variances_are_clamped_to_a_range(ends: tuple[float, float]) -> None:
+    with pytest.raises(ConfigError, match=r"log_variance_range = .*expected the lower end, then the upper"):
+        VAE.Config(log_variance_range=ends)
+    assert VAE.Config(log_variance_range=None).log_variance_range is None
+
+
+def test_an_unknown_choice_is_not_another_objective() -> None:
+    with pytest.raises(ConfigError, match=r"CCIVAE\.penalty = 'squared', did you mean 'square'"):
+        CCIVAE.Config(penalty="squared")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"FactorChannels\.penalty = 'l1'"):
+        FactorChannels.Config(penalty="l1")  # type: ignore[arg-type]
+    with pytest.raises(ConfigError, match=r"CapacitySchedule\.shape = 'cos', did you mean 'cosine'"):
+        CapacitySchedule(shape="cos")  # type: ignore[arg-type]
+
+
+@pytest.mark.usefixtures("unchecked_shapes")
+def test_an_unknown_penalty_is_refused() -> None:
+    with pytest.raises(ConfigError, match=r"^penalty = 'ABS', did you mean 'abs'"):
+        penalise(torch.tensor(1.0), "ABS")  # type: ignore[arg-type]
 
 
 def test_under_autocast_the_loss_is_float32_and_close() -> None:

@@ -17,13 +17,14 @@ builds, so that a checkpoint can rebuild its model without a path to a class.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import inspect
 import json
 import math
 import types
 import typing
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar, Literal, Union, get_args, get_origin
 
 from percepts.core.errors import ConfigError, nearest
@@ -33,7 +34,11 @@ _registry: dict[str, type[Config]] = {}
 
 @dataclasses.dataclass(frozen=True, kw_only=True)
 class Config:
-    """The base of every configuration. Subclasses are frozen, keyword-only dataclasses."""
+    """The base of every configuration. Subclasses are frozen, keyword-only dataclasses.
+
+    Raises:
+        ConfigError: made with a value that is none of the choices of a `Literal` field.
+    """
 
     owner: ClassVar[type | None] = None
 
@@ -48,6 +53,12 @@ class Config:
                 f"{cls.__module__} defines {name}, which {known.__module__} defines already", "a name of its own"
             )
         _registry[name] = cls
+        own = cls.__dict__.get("__post_init__")
+        if own is not None:
+            cls.__post_init__ = _after_choices(own)  # type: ignore[method-assign, assignment]
+
+    def __post_init__(self) -> None:
+        _check_choices(self)
 
     def build(self, **context: Any) -> Any:
         """Make the object that this config describes; `context` goes to its constructor.
@@ -135,11 +146,7 @@ def from_json(data: Any, expected: Any = Config, where: str = "config") -> Any:
     if origin in (Union, types.UnionType):
         return _read_union(data, arguments, where)
     if origin is Literal:
-        if any(data == choice and type(data) is type(choice) for choice in arguments):
-            return data
-        close = nearest(str(data), map(str, arguments))
-        hint = f", did you mean '{close}'?" if close else ""
-        raise ConfigError(f"{where} = {data!r}{hint}", "one of " + ", ".join(map(repr, arguments)))
+        return one_of(data, expected, where)
     if origin is tuple and isinstance(data, list | tuple):
         kinds = [arguments[0]] * len(data) if len(arguments) == 2 and arguments[1] is ... else arguments
         if len(kinds) == len(data):
@@ -159,6 +166,18 @@ def from_json(data: Any, expected: Any = Config, where: str = "config") -> Any:
     raise ConfigError(f"{where} = {data!r}", name)
 
 
+def one_of(value: Any, choices: Any, where: str) -> Any:
+    """`value`, which must be one of the `choices`, a `Literal`.
+
+    Raises:
+        ConfigError: it is not (1 is not True); naming the choices and the nearest of them.
+    """
+    known = get_args(choices)
+    if any(value == choice and type(value) is type(choice) for choice in known):
+        return value
+    raise ConfigError(f"{where} = {value!r}{_hint(value, known)}", "one of " + ", ".join(map(repr, known)))
+
+
 def digest(config: Config) -> str:
     """Twelve hexadecimal digits that name a configuration: equal configs, equal digests."""
     text = json.dumps(to_json(config), sort_keys=True)
@@ -173,6 +192,34 @@ def flatten(value: Any, prefix: str = "") -> Iterator[tuple[str, Any]]:
             yield from flatten(item, name)
         else:
             yield name, item
+
+
+def _after_choices(own: Callable[[Any], None]) -> Callable[[Any], None]:
+    """A class's own `__post_init__`, for which the choices have been checked whether or not it calls its parent's."""
+
+    @functools.wraps(own)
+    def checked(self: Config) -> None:
+        _check_choices(self)
+        own(self)
+
+    return checked
+
+
+def _check_choices(config: Config) -> None:
+    for name, kind in _choices(type(config)).items():  # type: ignore[arg-type]  # mypy takes the class for an instance
+        from_json(getattr(config, name), kind, f"{type_name(type(config))}.{name}")
+
+
+@functools.cache
+def _choices(cls: type[Config]) -> dict[str, Any]:
+    """The fields of `cls` that are a `Literal`, or a union with one, and their types."""
+    hints = typing.get_type_hints(cls)
+    kinds = {field.name: hints[field.name] for field in dataclasses.fields(cls)}
+    return {
+        name: kind
+        for name, kind in kinds.items()
+        if get_origin(kind) is Literal or any(get_origin(member) is Literal for member in get_args(kind))
+    }
 
 
 def _read_config(data: Any, expected: type[Config], where: str) -> Config:
@@ -223,4 +270,17 @@ def _read_union(data: Any, arguments: tuple[Any, ...], where: str) -> Any:
             return from_json(data, kind, where)
         except ConfigError:
             continue
-    raise ConfigError(f"{where} = {data!r}", " or ".join(getattr(kind, "__name__", str(kind)) for kind in arguments))
+    literals = [choice for kind in arguments if get_origin(kind) is Literal for choice in get_args(kind)]
+    raise ConfigError(f"{where} = {data!r}{_hint(data, literals)}", " or ".join(map(_spelled, arguments)))
+
+
+def _hint(value: Any, choices: Sequence[Any]) -> str:
+    spelled = {str(choice).lower(): choice for choice in choices}
+    close = nearest(str(value).lower(), spelled)
+    return "" if close is None else f", did you mean {spelled[close]!r}?"
+
+
+def _spelled(kind: Any) -> str:
+    if get_origin(kind) is Literal:
+        return " or ".join(map(repr, get_args(kind)))
+    return "None" if kind is type(None) else getattr(kind, "__name__", str(kind))

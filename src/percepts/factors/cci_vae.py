@@ -23,7 +23,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from percepts.core.capabilities import Batch, Losses, Step
-from percepts.core.config import Config
+from percepts.core.config import Config, one_of
 from percepts.core.errors import ConfigError
 from percepts.factors import symptoms
 from percepts.factors.vae import VAE, check_weight
@@ -112,7 +112,12 @@ class CCIVAE(VAE):
 
 
 def penalise(excess: Float[Tensor, ""], penalty: Penalty) -> Float[Tensor, ""]:
-    """The penalty of `excess` = KL̄ − C in nats."""
+    """The penalty of `excess` = KL̄ − C in nats.
+
+    Raises:
+        ConfigError: an unknown penalty.
+    """
+    one_of(penalty, Penalty, "penalty")
     if penalty == "square":
         return excess.square()
     size = excess.abs()

@@ -62,8 +62,10 @@ class VAE(nn.Module, Configurable):
         log_variance_range: tuple[float, float] | None = (-12.0, 6.0)
 
         def __post_init__(self) -> None:
-            if self.latent_size < 1:
-                raise ConfigError(f"latent_size = {self.latent_size}", "at least one latent")
+            if not isinstance(self.latent_size, int) or self.latent_size < 1:
+                raise ConfigError(f"latent_size = {self.latent_size!r}", "a whole number of latents, at least one")
+            if self.log_variance_range is not None and not self.log_variance_range[0] < self.log_variance_range[1]:
+                raise ConfigError(f"log_variance_range = {self.log_variance_range}", "the lower end, then the upper")
 
     config: Config
 
