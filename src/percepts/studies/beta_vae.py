@@ -258,12 +258,14 @@ CLAIMS = (
         ),
         threshold=0.0,
     ),
-    Claim(
-        statement="best β_norm with 12 latents over best β_norm with 3 latents",
-        measure=lambda r: best_normalised(r, 12) / best_normalised(r, 3),
-        threshold=1.0,
-        paper=f"the best β_norm grows with the number of latents {_UNVERIFIED}",
-        seeds=(0, 1),
+    *(
+        Claim(
+            statement=f"best β_norm with {latents} latents, by mean FactorVAE score",
+            measure=partial(best_normalised, latents=latents),
+            paper=f"the best β_norm grows with the number of latents {_UNVERIFIED}",
+            seeds=(0, 1),
+        )
+        for latents in (3, 12)
     ),
     *(
         Claim(
@@ -286,7 +288,7 @@ CLAIMS = (
     ),
     Claim(
         statement="data continuity: FactorVAE score of 12 positions an axis over that of 3 at β = 14 (difference)",
-        measure=lambda r: r.mean("β=14", "full_factor_vae") - r.mean("β=14, 3 positions", "full_factor_vae"),
+        measure=lambda r: r.mean("β=14", "full_factor_vae", (0, 1)) - r.mean("β=14, 3 positions", "full_factor_vae"),
         threshold=0.0,
         paper=f"coarser factors are disentangled less {_UNVERIFIED}",
         seeds=(0, 1),
@@ -367,7 +369,6 @@ GPU = Scale(
             statement="fewest active latents at β = 1", measure=lambda r: min(r.scores("β=1", "active")), threshold=9
         ),
     ),
-    figures=figures,
 )
 PAPER = Scale(
     arms={f"β={beta}": Arm(experiment=partial(paper, beta)) for beta in (1, 4)},

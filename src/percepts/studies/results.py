@@ -47,7 +47,10 @@ def results_page(folder: Path) -> str:
         "are of them.\n"
     ]
     for file in sorted(folder.glob("*.json")):
-        parts.append(_section(json.loads(file.read_text(encoding="utf-8"))))
+        try:
+            parts.append(_section(json.loads(file.read_text(encoding="utf-8"))))
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            parts.append(f"## {file.stem}\n\n`{file.name}` cannot be read ({type(error).__name__}: {error}).\n")
     return "\n".join(parts)
 
 

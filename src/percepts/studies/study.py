@@ -94,9 +94,9 @@ class Results:
         """A score of every seed of an arm."""
         return [run.score(name) for run in self.arms[arm]]
 
-    def mean(self, arm: str, name: str) -> float:
-        """The mean of a score over the seeds of an arm."""
-        values = self.scores(arm, name)
+    def mean(self, arm: str, name: str, seeds: tuple[int, ...] | None = None) -> float:
+        """The mean of a score over the seeds of an arm, or over some of them."""
+        values = [run.score(name) for run in self.arms[arm] if seeds is None or run.seed in seeds]
         return sum(values) / len(values)
 
     def __iter__(self) -> Iterator[tuple[str, RunResult]]:
@@ -223,10 +223,12 @@ def reproduce(name: str, preset: str, out: Path, workers: int | None = None) -> 
     results = carry_out(study, scale, out, workers)
     if scale.compare is not None:
         results.across = scale.compare(results)
+    file = Path("results") / f"{name}-{preset}.json"
+    write_json(file, summarise(study, preset, results))  # What a figure cannot take away.
     drawn = scale.figures(results) if scale.figures is not None else {}
     pictures = save_pictures(Path("results") / "figures", f"{name}-{preset}", drawn)
     summary = summarise(study, preset, results, pictures)
-    write_json(Path("results") / f"{name}-{preset}.json", summary)
+    write_json(file, summary)
     write_text("RESULTS.md", results_page(Path("results")))
     for row in summary["claims"]:
         verdict = {True: "pass", False: "MISS", None: "    "}[row["holds"]]

@@ -305,7 +305,7 @@ GPU = Scale(
         ),
         Claim(
             statement="deviation of the correlation with 2 compared models over that with 4 (all to all)",
-            measure=lambda r: deviation(r, 2) / deviation(r, 5),
+            measure=lambda r: deviation(r, 2) / deviation(r, 4),
             threshold=1.0,
         ),
     ),

@@ -272,8 +272,9 @@ def measure(run: Run, settings: Evaluation | None = None, step: int | None = Non
     """
     model, dataset, checkpoint = load(run, step)
     experiment: Experiment = run.config()
-    result = evaluate_model(model, dataset, settings or experiment.evaluation, experiment.seed)
-    result = {"step": checkpoint.step, **result, "provenance": provenance()}
+    settings = settings or experiment.evaluation
+    result = evaluate_model(model, dataset, settings, experiment.seed)
+    result = {"step": checkpoint.step, **result, "settings": to_json(settings), "provenance": provenance()}
     write_json(run.path / "evaluation.json", result)
     return result
 

@@ -18,11 +18,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from percepts.core.config import digest
+from percepts.core.config import digest, to_json
 from percepts.core.errors import PerceptsError, RunError
 from percepts.core.files import write_error
 from percepts.core.runs import Run, now
-from percepts.training.checkpoint import checkpoints
+from percepts.training.checkpoint import checkpoints, latest_intact
 from percepts.training.experiment import Experiment, measure, start, train
 
 ATTEMPTS = "attempts.jsonl"
@@ -97,34 +97,45 @@ def run_job(task: Task) -> JobOutcome:
     return JobOutcome(task.name, task.path, status, error, round(time.monotonic() - began, 3))
 
 
-def is_done(path: Path) -> bool:
-    """Whether the run at `path` is finished and its last step measured."""
+def is_done(path: Path, experiment: Experiment | None = None) -> bool:
+    """Whether the run at `path` is finished and its last step measured, as `experiment` says where it is given."""
     run = Run(path)
     try:
         info = run.info()
     except RunError:
         return False
-    return info.get("status") == "finished" and _measured(run, info)
+    return info.get("status") == "finished" and _measured(run, info, experiment)
 
 
 def attempts(path: Path) -> list[dict[str, Any]]:
     """The attempts at the run in `path`, oldest first: host, process and step each began with, and how it ended."""
     begun: dict[str, dict[str, Any]] = {}
     with contextlib.suppress(OSError):
-        for line in (path / ATTEMPTS).read_text(encoding="utf-8").splitlines():
-            entry = json.loads(line)
-            begun.setdefault(entry["attempt"], {}).update(entry)
+        for line in (path / ATTEMPTS).read_text(encoding="utf-8", errors="replace").splitlines():
+            with contextlib.suppress(ValueError, KeyError, TypeError):  # a line cut short by a crash
+                entry = json.loads(line)
+                begun.setdefault(entry["attempt"], {}).update(entry)
     return list(begun.values())
 
 
 def _carry_out(task: Task) -> Literal["finished", "interrupted"]:
     run = _open(task)
     _wait_for(run)
+    _check_end(run)
     if run.info()["status"] != "finished" and _train(run, task.experiment) == "interrupted":
         return "interrupted"
-    if not _measured(run, run.info()):
-        measure(run)
+    if not _measured(run, run.info(), task.experiment):
+        measure(run, task.experiment.evaluation)
     return "finished"
+
+
+def _check_end(run: Run) -> None:
+    """Go on with a finished run whose last checkpoint is damaged: an older one is not what it ended with."""
+    info = run.info()
+    if info["status"] == "finished" and checkpoints(run.checkpoints):
+        newest, _ = latest_intact(run.checkpoints)
+        if newest is None or newest.step < info["step"]:
+            run.update(status="interrupted")
 
 
 def _open(task: Task) -> Run:
@@ -160,9 +171,15 @@ def _note(run: Run, **entry: Any) -> None:
     path = run.path / ATTEMPTS
     try:
         with open(path, "a", encoding="utf-8") as file:
-            file.write(json.dumps(entry) + "\n")
+            file.write("\n" * _cut_short(path) + json.dumps(entry) + "\n")
     except OSError as error:
         raise write_error(path, error) from error
+
+
+def _cut_short(path: Path) -> bool:
+    """Whether the last line lacks its end."""
+    text = path.read_bytes()
+    return bool(text) and not text.endswith(b"\n")
 
 
 def _wait_for(run: Run) -> None:
@@ -182,6 +199,8 @@ def _wait_for(run: Run) -> None:
             time.sleep(0.5)
 
 
-def _measured(run: Run, info: Mapping[str, Any]) -> bool:
+def _measured(run: Run, info: Mapping[str, Any], experiment: Experiment | None) -> bool:
     scores = run.evaluation()
-    return scores is not None and scores.get("step") == info.get("step")
+    if scores is None or scores.get("step") != info.get("step"):
+        return False
+    return experiment is None or scores.get("settings") == to_json(experiment.evaluation)

@@ -65,7 +65,7 @@ def run_jobs(
         board = Board(tasks, _number(workers, tasks))
         notify = (lambda: on_update(board)) if on_update is not None else (lambda: None)
         for task in tasks:
-            if is_done(task.path):
+            if is_done(task.path, task.experiment):
                 board.end(task, JobOutcome(task.name, task.path, "finished"), skipped=True)
         notify()
         todo = [task for task in tasks if task.path not in board.outcomes]

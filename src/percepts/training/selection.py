@@ -139,7 +139,8 @@ def write_selection(selection: Selection, folder: Path | str) -> None:
     if selection.best is None:
         (folder / CHOSEN).unlink(missing_ok=True)
     else:
-        write_text(folder / CHOSEN, f"{selection.best.path or selection.best.name}\n")
+        path = Path(selection.best.path).absolute() if selection.best.path else selection.best.name
+        write_text(folder / CHOSEN, f"{path}\n")
 
 
 def _select(

@@ -135,7 +135,7 @@ def _scores(candidates: Sequence[Candidate], settings: SelectionSettings) -> lis
         raise RunError(
             f"no model has the score '{criterion}'" + (f", did you mean '{close}'?" if close else ""),
             "udr-lasso, udr-spearman, elbo" + (", " + ", ".join(known) if known else ""),
-            "percepts eval RUN writes the supervised scores" if not known else None,
+            "percepts evaluate RUN writes the supervised scores" if not known else None,
         )
     sign = -1.0 if criterion.startswith(LOWER_IS_BETTER) else 1.0
     return [sign * value for value in values]

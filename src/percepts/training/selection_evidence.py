@@ -21,7 +21,7 @@ Task: TypeAlias = Callable[[Float[np.ndarray, "images latents"], Int[np.ndarray,
 """A downstream task: from a model's codes of common images, and their true factors where the data has them, to a number
 that is higher for better codes. An agent's return or data efficiency fits here too."""
 
-PAIRS = (1, 2, 3, 5, 10, 15, 20, 25, 30, 35, 40, 45)
+PAIRS = (1, 2, 3, 4, 5, 10, 15, 20, 25, 30, 35, 40, 45)
 DRAWS = 30
 
 

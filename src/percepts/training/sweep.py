@@ -226,8 +226,10 @@ def read_record(folder: Path) -> dict[str, Any] | None:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
         kinds = {"presets": list, "grid": dict, "seeds": list, "settings": dict, "jobs": list}
-        if all(isinstance(data[key], kind) for key, kind in kinds.items()):
-            return data
+        whole = all(isinstance(data[key], kind) for key, kind in kinds.items())
+        if whole and all(isinstance(values, list) for values in data["grid"].values()):
+            [(job["name"], job["seed"]) for job in data["jobs"]]
+            return dict(data)
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise RunError(f"cannot read '{path}' ({error})", "JSON that percepts wrote") from error
     raise RunError(f"cannot read '{path}' (it describes no sweep)", "JSON that percepts wrote")
