@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from percepts.core.errors import DataError
+from percepts.core.errors import DataError, PerceptsError
 from percepts.metrics import (
     beta_vae_score,
     dci,
@@ -13,12 +13,14 @@ from percepts.metrics import (
     explicitness,
     factor_vae_score,
     interventional_robustness,
+    jemmig,
     mig,
     modularity,
     mutual_information,
     regression_probe,
     sap,
     sap_continuous,
+    udr_scores,
     unsupervised_scores,
 )
 from percepts.metrics.arrays import split_rows
@@ -145,3 +147,30 @@ def test_splits_are_disjoint_and_need_ten_rows() -> None:
     assert [len(rows) for rows in split_rows(100, 20, 10, np.random.default_rng(0))] == [20, 10]
     with pytest.raises(DataError, match="only 9 samples"):
         split_rows(9, 20, 10, np.random.default_rng(0))
+
+
+def test_settings_and_types_that_no_score_can_mean() -> None:
+    codes, factors = np.random.default_rng(0).normal(size=(60, 3)), np.arange(120).reshape(60, 2) % 4
+    split = codes[:40], factors[:40], codes[40:], factors[40:]
+    rng = np.random.default_rng(0)
+    for bad in (codes.astype(complex), codes.astype(str)):
+        with pytest.raises(DataError, match="real numbers"):
+            mig(bad, factors)
+    for settings in ({"trees": 0}, {"trees": -3}, {"predictor": "lasso", "alpha": -1.0}):
+        with pytest.raises(PerceptsError, match="at least one tree and a positive alpha"):
+            dci(*split, rng=rng, **settings)
+    models = [(codes, None), (codes[::-1].copy(), None)]
+    for settings, message in (
+        ({"names": ["one"]}, "1 names for 2 models"),
+        ({"level": 2.0, "bootstrap": 3}, "a level between 0 and 1"),
+        ({"bootstrap": -5}, "not negative"),
+        ({"pairs": 1.5}, "whole numbers"),
+        ({"kl_threshold": float("nan")}, "every latent that varies"),
+    ):
+        with pytest.raises(PerceptsError, match=message):
+            udr_scores(models, rng=rng, **settings)
+
+
+def test_jemmig_of_a_dead_code_is_zero() -> None:
+    factors = np.arange(120).reshape(60, 2) % 4
+    assert jemmig(np.zeros((60, 3)), factors).value == 0.0

@@ -120,6 +120,8 @@ def as_table(values: Table, name: str = "codes") -> Float[np.ndarray, "samples c
         raise DataError(f"{name} has shape {table.shape}", "two dimensions [samples, columns]", fix)
     if table.shape[0] < 2 or table.shape[1] < 1:
         raise DataError(f"{name} has shape {table.shape}", "at least two samples and one column", "more samples")
+    if table.dtype.kind not in "biuf":
+        raise DataError(f"{name} of type {table.dtype}", "real numbers")
     table = table.astype(np.float64, copy=False)
     bad = ~np.isfinite(table)
     if bad.any():

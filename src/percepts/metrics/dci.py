@@ -76,6 +76,8 @@ def dci(
     """
     if predictor not in get_args(Predictor):
         raise PerceptsError(f"DCI predictor '{predictor}'", "one of " + ", ".join(get_args(Predictor)))
+    if (trees is not None and trees < 1) or (alpha is not None and not alpha > 0):
+        raise PerceptsError(f"trees = {trees} and alpha = {alpha}", "at least one tree and a positive alpha")
     regression = predictor in _REGRESSORS
     check = as_continuous_split if regression else as_split
     train, values, test, test_values = check(codes, factors, test_codes, test_factors)

@@ -62,7 +62,7 @@ def jemmig(codes: Codes, factors: Factors, *, bins: int = 20) -> MetricResult:
 
     Returns:
         "jemmig.normalised"; details: `raw` (nats, lower is better) [factors], `per_factor`, `mutual_information`.
-        Factors that do not vary are left out of the mean. Definition unverified.
+        Factors that do not vary are left out of the mean; one that no code knows of scores 0. Definition unverified.
 
     Raises:
         DataError: arrays that do not fit together (see `as_pair`).
@@ -75,6 +75,8 @@ def jemmig(codes: Codes, factors: Factors, *, bins: int = 20) -> MetricResult:
     ordered = np.sort(np.concatenate([np.zeros((2, matrix.shape[1])), matrix]), axis=0)
     raw = joint - (ordered[-1] - ordered[-2])
     per_factor = np.where(kept, 1 - raw / (np.log(bins) + measured.entropies) if bins > 1 else 0.0, 0.0)
+    # A code that is all in one bin shares nothing with any factor, and has no uncertainty to be paid for.
+    per_factor = np.where(matrix.max(axis=0) > 1e-12, per_factor, 0.0)
     return MetricResult(
         name="jemmig.normalised",
         value=float(per_factor[kept].mean()),

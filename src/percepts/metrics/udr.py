@@ -89,6 +89,7 @@ def udr_scores(
         DataError: fewer than two models, no two in one group, tables that do not fit together or are not finite.
         PerceptsError: a setting out of range, or draws without a generator.
     """
+    _check_numbers(len(models), names, pairs, bootstrap, level, kl_threshold)
     codes, kl, active, widths = _prepare(models, kl_threshold, deviation_threshold)
     names = [f"model {number}" for number in range(len(models))] if names is None else names
     members = _members(groups, len(models))
@@ -131,6 +132,23 @@ def udr_scores(
             "samples": codes.shape[1],
         },
     )
+
+
+def _check_numbers(
+    models: int,
+    names: Sequence[str] | None,
+    pairs: int | None,
+    bootstrap: int,
+    level: float,
+    kl_threshold: float | None,
+) -> None:
+    if names is not None and len(names) != models:
+        raise PerceptsError(f"{len(names)} names for {models} models", "one for every model")
+    if not isinstance(pairs, int | None) or bootstrap < 0 or not 0 < level < 1:
+        got = f"pairs = {pairs}, bootstrap = {bootstrap} and level = {level}"
+        raise PerceptsError(got, "whole numbers that are not negative, and a level between 0 and 1")
+    if kl_threshold is not None and not np.isfinite(kl_threshold):
+        raise PerceptsError(f"kl_threshold = {kl_threshold}", "nats, or None to count every latent that varies")
 
 
 def median_scores(
