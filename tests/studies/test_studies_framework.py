@@ -72,7 +72,8 @@ def test_the_page_says_what_was_claimed_and_what_came_out(tmp_path: Path):
     assert "| median MIG | not a paper's experiment | 0.300 | 0, 1, 2, 3, 4 | ≥ 0.2 | pass |" in page
     assert "| median FactorVAE score | not a paper's experiment | 0.500 | 0, 1, 2, 3, 4 | ≥ 0.8 | **miss** |" in page
     assert "![demo-cpu-a](results/figures/demo-cpu-a.png)" in page
-    assert "| CCI-VAE | 0, 1 | 0.5 | 0.3 (0.2–0.4) | 4 | 2 | 3.0 |" in page
+    assert "| arm | seeds | factor_vae.dlib | mig.dlib | excess | active | minutes |" in page
+    assert "| CCI-VAE | 0, 1 | 0.5 (0.5–0.5) | 0.3 (0.2–0.4) | 4 (4–4) | 2 (2–2) | 3.0 |" in page
     assert "`percepts reproduce demo --preset cpu`" in page
     assert "at abc" in page
 
