@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
+import operator
+import pickle
 
 import pytest
 import torch
@@ -234,3 +237,14 @@ def test_bad_questions() -> None:
         X.contains({"x": torch.zeros(3, 2)})
     with pytest.raises(DataError, match="count = -1"):
         X.sample(-1, generator())
+
+
+def test_what_is_no_distribution_is_refused() -> None:
+    x = Continuous("x", 0.0, 1.0)
+    for combine in (operator.sub, operator.mul, operator.or_, operator.and_):
+        with pytest.raises(ConfigError, match="3 among distributions"):
+            combine(x, 3)
+    with pytest.raises(ConfigError, match="Distribution is no distribution by itself"):
+        from_json({"type": "Distribution"}, Distribution)
+    again = pickle.loads(pickle.dumps(copy.deepcopy(x * Discrete("y", (1.0,)))))
+    assert again == x * Discrete("y", (1.0,))

@@ -17,6 +17,7 @@ import math
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Any, Self
 
 import torch
 from jaxtyping import Bool
@@ -43,6 +44,14 @@ class Distribution(Config, ABC):
     `a * b` is the `Product`, `a | b` the `Union` with equal weights, `a & b` the `Intersection` and `a - b` the
     `SetMinus`.
     """
+
+    def __new__(cls, *_: object, **__: object) -> Self:
+        # A configuration that is read may name the base class, which cannot be built.
+        if cls.__abstractmethods__:
+            raise ConfigError(
+                f"{cls.__name__.lstrip('_')} is no distribution by itself", "Continuous, Discrete or a combination"
+            )
+        return super().__new__(cls)
 
     @property
     @abstractmethod
@@ -167,6 +176,7 @@ class _Combination(Distribution):
     def __post_init__(self) -> None:
         if not self.components:
             raise ConfigError(f"a {type(self).__name__.lower()} of nothing", "one or more components")
+        _check_kind(self.components)
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -272,6 +282,7 @@ class _Filtered(Distribution):
     """The draws of its first part that its second part, which may speak of some of the factors only, lets pass."""
 
     def __post_init__(self) -> None:
+        _check_kind(self.parts)
         base, second = self.parts
         unknown = [name for name in second.names if name not in base.names]
         if unknown:
@@ -372,3 +383,11 @@ def _bracketed(part: Distribution) -> str:
 def _check_name(name: str) -> None:
     if not name:
         raise ConfigError("a factor without a name", "the name of a factor")
+
+
+def _check_kind(parts: tuple[Any, ...]) -> None:
+    for part in parts:
+        if not isinstance(part, Distribution):
+            raise ConfigError(
+                f"{part!r} among distributions", "a distribution", "Discrete(name, values) for single values"
+            )
