@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 from dataset_contract import DatasetContract, assert_one_line
+from published_files import save_mpi3d, save_norb
 
 from percepts.core.errors import DataError
 from percepts.data import DSprites
@@ -126,6 +127,15 @@ def test_other_files_are_refused(tmp_path: Path, arrays: dict[str, np.ndarray], 
     assert_one_line(error, "a.npz", *words)
     left = [path.name for path in (tmp_path / ".percepts-cache").iterdir()]
     assert left == [".lock"], "something half-written was left"
+
+
+def test_other_datasets_are_named(tmp_path: Path) -> None:
+    save_mpi3d(tmp_path / "other.npz")
+    save_norb(tmp_path / "toys")
+    for name, reader in (("other.npz", "MPI3D.Config"), ("toys", "SmallNORB.Config")):
+        with pytest.raises(DataError) as error:
+            DSprites.Config(path=str(tmp_path / name)).build()
+        assert_one_line(error, name, reader, "dSprites")
 
 
 def test_missing_truncated_and_overwritten_files(path: Path, tmp_path: Path) -> None:

@@ -28,6 +28,7 @@ from percepts.core.errors import DataError
 from percepts.core.progress import ProgressLine
 from percepts.data.dataset import FactorDataset
 from percepts.data.mapped import DeviceRows, RowWriter, cached_rows, fingerprint, read_header
+from percepts.data.published import refuse_others, wanted_path
 
 FACTORS = ("colour", "shape", "scale", "orientation", "position_x", "position_y")
 _WHAT = "the original dSprites .npz"
@@ -63,9 +64,8 @@ class DSprites(FactorDataset):
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        path = Path(config.path).expanduser()
-        if not path.is_file():
-            raise DataError(f"there is no file '{path}'", _WHAT)
+        path = wanted_path(config.path, "file", _WHAT)
+        refuse_others(path, "DSprites", _WHAT)
         status = path.stat()
         rows, remembered = cached_rows(
             source=path,
@@ -87,9 +87,8 @@ class DSprites(FactorDataset):
         Raises:
             DataError: a factor value that does not exist.
         """
-        self.check_factors(factors.cpu())
         _, height, width = self.image_shape
-        packed = self._rows.take(self.indices_of(factors).cpu(), factors.device)
+        packed = self._rows.take(self.indices_of(factors.cpu()), factors.device)
         pixels = _bits_of_bytes(factors.device).index_select(0, packed.flatten().int())
         return pixels.view(len(factors), -1)[:, : height * width].reshape(-1, 1, height, width)
 
