@@ -82,6 +82,11 @@ class DatasetContract:
             with pytest.raises(IndexError):
                 dataset[index]
 
+    def test_batches_take_no_indices_outside(self, dataset: ImageDataset) -> None:
+        for index in (len(dataset), -1):
+            with pytest.raises(IndexError, match=f"index {index} of"):
+                dataset.gather(torch.tensor([0, index]))
+
     def test_the_config_goes_through_json(self, dataset: ImageDataset, some: torch.Tensor) -> None:
         config = getattr(dataset, "config", None)
         if config is None:
@@ -112,12 +117,19 @@ class DatasetContract:
             for value in (-1, size):
                 bad = good.clone()
                 bad[0, column] = value
-                with pytest.raises(DataError, match=f"'{name}'"):
-                    world.render(bad)
+                for ask in (world.render, world.indices_of):
+                    with pytest.raises(DataError, match=f"'{name}'"):
+                        ask(bad)
+        for index in (len(world), -1):
+            with pytest.raises(IndexError):
+                world.factors_of(torch.tensor([index]))
         with pytest.raises(DataError, match="whole numbers of shape"):
             world.render(good[:, :-1])
         with pytest.raises(DataError, match="whole numbers of shape"):
             world.render(good.double())
+        for narrow in (torch.bool, torch.uint8):
+            with pytest.raises(DataError, match="int64 whole numbers"):
+                world.render(good.to(narrow))
 
     def test_every_factor_has_its_values(self, world: FactorDataset) -> None:
         for name, size in zip(world.factor_names, world.factor_sizes):

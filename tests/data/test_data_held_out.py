@@ -13,6 +13,7 @@ from percepts.core.config import Config, digest
 from percepts.core.errors import ConfigError, DataError
 from percepts.data import Blobs24, FactorDataset, Preloaded, Sprites, Squares24
 from percepts.data.arrays import ArrayDataset
+from percepts.data.circles import Circles
 from percepts.data.continuity import Subsampled, neighbour_distance
 from percepts.data.distributions import Continuous, Discrete, Distribution
 from percepts.data.held_out import HeldOut, grid_support, split
@@ -156,11 +157,32 @@ def test_subsampling_keeps_every_nth_value() -> None:
 
 
 @pytest.mark.parametrize(
-    ("steps", "words"), [({"z": 2}, "unknown factor 'z'"), ({"x": 0}, "step"), ({"x": 12}, "step"), ({"x": -1}, "step")]
-)
-def test_steps_that_make_no_sense(steps: dict[str, int], words: str) -> None:
+    ("steps", "words"),
+    [
+        ({"z": 2}, "unknown factor 'z'"), ({"x": 0}, "step"), ({"x": 12}, "step"), ({"x": -1}, "step"),
+        ({"x": 2.5}, "a step of 2.5"),
+    ],
+)  # fmt: skip
+def test_steps_that_make_no_sense(steps: dict[str, float], words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         Subsampled.Config(dataset=Squares24.Config(), steps=steps).build()
+
+
+@pytest.mark.parametrize("settings", [{"by": "colour"}, {"keep": "half"}])
+def test_unknown_words(settings: dict[str, str]) -> None:
+    with pytest.raises(ConfigError, match=f"{next(iter(settings))} = "):
+        HeldOut.Config(dataset=Squares24.Config(), hole=BLOCK, **settings).build()
+
+
+def test_parts_without_items_are_refused() -> None:
+    odd = HeldOut.Config(dataset=Squares24.Config(), hole=Discrete("x", tuple(range(0, 12, 2))), by="indices")
+    for empty in (
+        Subsampled.Config(dataset=odd, steps={"x": 2}),
+        Circles.Config(bins=2, support="centre_hole", hole=0.9999),
+    ):
+        with pytest.raises(ConfigError, match="without items") as error:
+            empty.build()
+        assert "\n" not in str(error.value)
 
 
 def test_neighbours_are_as_far_apart_as_their_pixels() -> None:

@@ -12,8 +12,9 @@ from dataset_contract import DatasetContract, assert_equal, assert_one_line
 from PIL import Image
 from published_files import save_cars, save_norb, write_matrix
 
+from percepts.core.config import Config
 from percepts.core.errors import ConfigError, DataError
-from percepts.data import SmallNORB
+from percepts.data import Discrete, FactorDataset, HeldOut, Nuisance, Preloaded, SmallNORB, Subsampled, split
 
 SIZES = (2, 2, 3, 2)
 GRID = 24
@@ -38,6 +39,64 @@ class TestContract(DatasetContract):
     def some(self, dataset: SmallNORB) -> torch.Tensor:
         """Items of the first instance: what the factors alone say."""
         return torch.tensor([11, GRID - 1, 0, 7, 1, 11, GRID - 2])
+
+
+class TestParts(DatasetContract):
+    """Parts of a dataset whose items share grid points keep the contract, and every item of their points."""
+
+    @pytest.fixture(params=["seen", "coarse", "coloured", "nested"])
+    def dataset(self, folder: Path, request: pytest.FixtureRequest) -> FactorDataset:
+        return parts_of(SmallNORB.Config(path=str(folder), size=6))[request.param].build()
+
+    @pytest.fixture
+    def some(self, dataset: FactorDataset) -> torch.Tensor:
+        """Items of the first instance."""
+        last = len(dataset) // 4 - 1
+        return torch.tensor([last // 2, last, 0, last // 3, 1, last // 2, last - 1])
+
+
+def parts_of(norb: SmallNORB.Config) -> dict[str, Config]:
+    seen = HeldOut.Config(dataset=norb, hole=Discrete("azimuth", (20.0,)))
+    return {
+        "seen": seen,
+        "coarse": Subsampled.Config(dataset=norb, steps={"azimuth": 2}),
+        "coloured": Nuisance.Config(dataset=norb),
+        "nested": Preloaded.Config(dataset=HeldOut.Config(dataset=seen, hole=Discrete("lighting", (1.0,)))),
+    }
+
+
+def test_what_is_held_out_holds_every_instance(folder: Path) -> None:
+    norb = SmallNORB.Config(path=str(folder), size=6)
+    whole = norb.build()
+    everything = whole.gather(torch.arange(len(whole)))
+    inside = everything["factors"][:, 2] == 1
+    seen, held = (config.build() for config in split(norb, Discrete("azimuth", (20.0,))))
+    assert (len(whole), len(seen), len(held)) == (4 * GRID, 4 * 16, 4 * 8)
+    for part, mask in ((seen, ~inside), (held, inside)):
+        assert_equal(part.gather(torch.arange(len(part))), {key: value[mask] for key, value in everything.items()})
+    coarse = parts_of(norb)["coarse"].build()
+    kept = everything["factors"][:, 2] != 1
+    batch = coarse.gather(torch.arange(len(coarse)))
+    assert torch.equal(batch["image"], everything["image"][kept])
+    assert torch.equal(batch["factors"] * torch.tensor([1, 1, 2, 1]), everything["factors"][kept])
+    coloured = parts_of(norb)["coloured"].build().gather(torch.arange(4 * GRID))["image"]
+    assert (coloured <= everything["image"]).all()
+    assert len(coloured.flatten(1).unique(dim=0)) == 4 * GRID
+
+
+def test_points_left_out_of_a_preloaded_part_can_be_drawn(folder: Path) -> None:
+    norb = SmallNORB.Config(path=str(folder), size=6)
+    seen = parts_of(norb)["seen"]
+    held = Preloaded.Config(dataset=seen).build()
+    left_out = torch.tensor([[1, 0, 1, 1]])
+    assert len(held) > GRID
+    assert torch.equal(held.render(left_out), norb.build().render(left_out))
+
+
+def test_unknown_splits(folder: Path) -> None:
+    with pytest.raises(ConfigError) as error:
+        open_folder(folder, split="foo")
+    assert_one_line(error, "split = 'foo'", "'train'")
 
 
 @pytest.mark.parametrize(

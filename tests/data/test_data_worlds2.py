@@ -271,5 +271,5 @@ def test_a_diamond_has_its_corners_on_the_axes() -> None:
 
 
 def test_unknown_shapes() -> None:
-    with pytest.raises(ConfigError, match="disc, diamond, triangle"):
+    with pytest.raises(ConfigError, match="'disc', 'diamond', 'triangle'"):
         Shapes24.Config(shape="square").build()  # type: ignore[arg-type]

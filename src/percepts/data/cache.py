@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,7 @@ from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import DataError
 from percepts.data.dataset import FactorDataset, ImageDataset
+from percepts.data.held_out import grid_support
 from percepts.data.mapped import check_indices
 
 _CHUNK = 1024
@@ -115,10 +117,14 @@ class PreloadedFactors(Preloaded, FactorDataset):
 
     def render(self, factors: Tensor) -> Tensor:
         """The images [B,C,H,W] of factor values [B,F], on their device."""
-        if len(self) < math.prod(self.factor_sizes):  # points that the dataset leaves out can still be drawn
+        if not self._whole:  # points that the dataset leaves out can still be drawn
             return self.dataset.render(factors)
         self.check_factors(factors)
         return self._held_on(factors.device)["image"].index_select(0, self.indices_of(factors))
+
+    @functools.cached_property
+    def _whole(self) -> bool:
+        return bool(grid_support(self.dataset).all())
 
     def factors_of(self, indices: Tensor) -> Tensor:
         """The factor values [B,F] of the items at `indices` [B], as the wrapped dataset has it."""

@@ -19,9 +19,9 @@ from torch import Tensor
 from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import DataError
-from percepts.data.dataset import ImageDataset
+from percepts.data.dataset import ImageDataset, check_places
 from percepts.data.folder import ImageFolder
-from percepts.data.published import check_places, likeness, wanted_path
+from percepts.data.published import likeness, wanted_path
 
 PARTITIONS = {"train": 0, "validation": 1, "test": 2}
 _WHAT = "the CelebA folder, with img_align_celeba and list_attr_celeba.txt"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -12,12 +13,12 @@ from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import ConfigError, DataError, nearest
 from percepts.core.random import torch_generator
 from percepts.data.dataset import FactorDataset
-from percepts.data.held_out import PartialGrid, grid_support
+from percepts.data.held_out import PartOfDataset, grid_support
 
 _CHUNK = 256
 
 
-class Subsampled(PartialGrid):
+class Subsampled(PartOfDataset):
     """Every n-th value of some factors of a dataset, from the first: the same ranges (nearly) in coarser steps.
 
     The grid is the coarse one: factor indices count the values that are left. Points that `dataset` leaves out stay
@@ -31,7 +32,8 @@ class Subsampled(PartialGrid):
         dataset: the dataset of which this is a part.
 
     Raises:
-        ConfigError: an unknown factor, a step below 1 or one that leaves less than two values.
+        ConfigError: an unknown factor, a step that is no whole number, below 1 or one that leaves less than two
+            values, or no point left.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -56,17 +58,13 @@ class Subsampled(PartialGrid):
         for name, step in config.steps.items():
             _check_step(dataset, name, step)
         self.config = config
-        self.dataset = dataset
         self.image_shape, self.factor_names = dataset.image_shape, dataset.factor_names
         self._steps = torch.tensor([config.steps.get(name, 1) for name in dataset.factor_names])
         self.factor_sizes = tuple(-(-size // step) for size, step in zip(dataset.factor_sizes, self._steps.tolist()))
-        support = grid_support(dataset).reshape(dataset.factor_sizes)
-        self._keep(support[tuple(slice(None, None, step) for step in self._steps.tolist())].flatten())
-
-    @property
-    def identity(self) -> str:
-        """That of the dataset, and how much of it this holds."""
-        return f"{self.dataset.identity}, {len(self)} of them"
+        places = torch.full(dataset.factor_sizes, -1)
+        coarse = tuple(slice(None, None, step) for step in self._steps.tolist())
+        places[coarse] = torch.arange(math.prod(self.factor_sizes)).reshape(self.factor_sizes)
+        self._take(dataset, places.flatten())
 
     def factor_values(self, name: str) -> Tensor:
         """Every n-th value of the dataset's."""
@@ -110,8 +108,8 @@ def neighbour_distance(dataset: FactorDataset, name: str, pairs: int = 512, seed
 def _check_step(dataset: FactorDataset, name: str, step: int) -> None:
     _check_name(dataset, name, ConfigError)
     size = dataset.factor_sizes[dataset.factor_names.index(name)]
-    if not 1 <= step <= size - 1:
-        raise ConfigError(f"a step of {step} over the {size} values of {name}", f"a step from 1 to {size - 1}")
+    if not isinstance(step, int) or not 1 <= step <= size - 1:
+        raise ConfigError(f"a step of {step} over the {size} values of {name}", f"a whole step from 1 to {size - 1}")
 
 
 def _check_name(dataset: FactorDataset, name: str, kind: type[ConfigError] | type[DataError]) -> None:

@@ -20,7 +20,7 @@ from torch import Tensor
 from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import ConfigError, DataError
-from percepts.data.dataset import FactorDataset, ImageDataset
+from percepts.data.dataset import FactorDataset, ImageDataset, check_places
 from percepts.data.hashing import hashed_uniform
 
 Range = tuple[float, float]
@@ -159,7 +159,12 @@ class Jittered(ImageDataset):
         return len(self.dataset) * self.config.copies
 
     def gather(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
-        """The items at `indices` [B]: image, factors and values."""
+        """The items at `indices` [B]: image, factors and values.
+
+        Raises:
+            IndexError: an index is negative or too large.
+        """
+        check_places(indices, len(self))
         indices = indices.to(device)
         factors = self.dataset.factors_of(indices // self.config.copies)
         columns = dict(zip(self.factor_names, factors.unbind(1)))

@@ -11,11 +11,14 @@ from collections.abc import Sequence
 
 import torch
 import torch.utils.data
+from jaxtyping import Int64
 from torch import Tensor
 
 from percepts.core.capabilities import Batch
 from percepts.core.config import Configurable
 from percepts.core.errors import DataError
+
+_WHOLE = (torch.int64, torch.int32)  # smaller types overflow as indices, and bytes index as masks do
 
 
 class ImageDataset(Configurable, torch.utils.data.Dataset[Batch], ABC):
@@ -38,7 +41,11 @@ class ImageDataset(Configurable, torch.utils.data.Dataset[Batch], ABC):
 
     @abstractmethod
     def gather(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
-        """The items at int64 `indices` [B] as one batch on `device`: at least `image` float32 [B,C,H,W] in [0,1]."""
+        """The items at int64 `indices` [B] as one batch on `device`: at least `image` float32 [B,C,H,W] in [0,1].
+
+        Raises:
+            IndexError: an index is negative or too large (indices on a GPU are not looked at).
+        """
 
     def __getitem__(self, index: int) -> Batch:
         if not -len(self) <= index < len(self):
@@ -84,10 +91,10 @@ class FactorDataset(ImageDataset):
             DataError: another shape or type, or a value out of range, named by its factor.
         """
         names, sizes = self.factor_names, self.factor_sizes
-        if factors.ndim != 2 or factors.shape[1] != len(sizes) or factors.dtype.is_floating_point:
+        if factors.ndim != 2 or factors.shape[1] != len(sizes) or factors.dtype not in _WHOLE:
             raise DataError(
                 f"factors of shape {tuple(factors.shape)} and type {factors.dtype}",
-                f"whole numbers of shape batch x {len(sizes)} ({', '.join(names)})",
+                f"int64 whole numbers of shape batch x {len(sizes)} ({', '.join(names)})",
             )
         if factors.device.type != "cpu":
             return
@@ -99,11 +106,17 @@ class FactorDataset(ImageDataset):
             )
 
     def gather(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
+        check_places(indices, len(self))
         factors = self.factors_of(indices.to(device))
         return {"image": self.render(factors), "factors": factors}
 
     def factors_of(self, indices: Tensor) -> Tensor:
-        """The factor values [B,F] at grid positions `indices` [B]."""
+        """The factor values [B,F] at grid positions `indices` [B].
+
+        Raises:
+            IndexError: a position that does not exist (`check_places`).
+        """
+        check_places(indices, math.prod(self.factor_sizes))
         values = []
         for size in reversed(self.factor_sizes):
             values.append(indices % size)
@@ -111,8 +124,13 @@ class FactorDataset(ImageDataset):
         return torch.stack(values[::-1], dim=1)
 
     def indices_of(self, factors: Tensor) -> Tensor:
-        """The grid positions [B] of factor values [B,F]."""
-        index = torch.zeros_like(factors[:, 0])
+        """The grid positions [B] of factor values [B,F].
+
+        Raises:
+            DataError: factors that do not exist (`check_factors`).
+        """
+        self.check_factors(factors)
+        index = torch.zeros(len(factors), dtype=torch.int64, device=factors.device)
         for column, size in enumerate(self.factor_sizes):
             index = index * size + factors[:, column]
         return index
@@ -120,3 +138,17 @@ class FactorDataset(ImageDataset):
     def factor_values(self, name: str) -> Tensor:
         """What the indices of factor `name` mean, as float64 [size] in the unit of the factor; by default 0, 1, 2, …"""
         return torch.arange(self.factor_sizes[self.factor_names.index(name)], dtype=torch.float64)
+
+
+def check_places(indices: Int64[Tensor, " batch"], count: int) -> None:
+    """Refuse indices outside of 0 to `count` - 1: negative ones would silently count from the end. On a GPU they are
+    not looked at, as that would make every batch wait.
+
+    Raises:
+        IndexError: naming the first offender.
+    """
+    if indices.device.type != "cpu":
+        return
+    outside = indices[(indices < 0) | (indices >= count)]
+    if len(outside):
+        raise IndexError(f"index {int(outside[0])} of {count} items")

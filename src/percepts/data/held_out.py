@@ -20,8 +20,10 @@ from torch import Tensor
 from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import ConfigError, DataError, nearest
-from percepts.data.dataset import FactorDataset
+from percepts.data.dataset import FactorDataset, check_places
 from percepts.data.distributions import Continuous, Discrete, Distribution
+
+_CHUNK = 1 << 16
 
 
 class PartialGrid(FactorDataset):
@@ -36,36 +38,98 @@ class PartialGrid(FactorDataset):
 
     support: Bool[Tensor, " grid"]
 
-    def _keep(self, support: Bool[Tensor, " grid"]) -> None:
-        self.support = support
-        self._kept = {torch.device("cpu"): support.nonzero()[:, 0]}
-
-    def __len__(self) -> int:
-        return len(self._kept[torch.device("cpu")])
-
-    def factors_of(self, indices: Int64[Tensor, " batch"]) -> Int64[Tensor, "batch factors"]:
-        """The factor values of the items `indices`."""
-        return super().factors_of(self._kept_on(indices.device)[indices])
-
-    def indices_of(self, factors: Int64[Tensor, "batch factors"]) -> Int64[Tensor, " batch"]:
-        """The items with factor values `factors`.
+    def _keep(self, support: Bool[Tensor, " grid"], points: Int64[Tensor, " items"] | None = None) -> None:
+        """Hold the points of `support`, each once; or as items at the grid places `points`, several to a point.
 
         Raises:
-            DataError: a point that the dataset leaves out.
+            ConfigError: there is no point to hold.
         """
-        kept, grid = self._kept_on(factors.device), super().indices_of(factors)
-        found = torch.searchsorted(kept, grid).clamp(max=len(kept) - 1)
-        if not torch.equal(kept[found], grid):
+        if not support.any():
+            raise ConfigError(
+                f"{type(self).__name__} without items: none of the {len(support)} points of its grid is left",
+                "at least one point",
+                "a smaller hole, a wider support or smaller steps",
+            )
+        self.support = support
+        self._points = _Copies(support.nonzero()[:, 0] if points is None else points)
+        held = self._points.on("cpu")
+        self._sorted, self._items_sorted = self._points, None
+        if not (held[1:] > held[:-1]).all():  # several items at a point: the search below needs them in order
+            ordered, items = held.sort(stable=True)
+            self._sorted, self._items_sorted = _Copies(ordered), _Copies(items)
+
+    def __len__(self) -> int:
+        return len(self._points.on("cpu"))
+
+    def factors_of(self, indices: Int64[Tensor, " batch"]) -> Int64[Tensor, "batch factors"]:
+        """The factor values of the items `indices`.
+
+        Raises:
+            IndexError: an index is negative or too large.
+        """
+        check_places(indices, len(self))
+        return super().factors_of(self._points.on(indices.device)[indices])
+
+    def indices_of(self, factors: Int64[Tensor, "batch factors"]) -> Int64[Tensor, " batch"]:
+        """The items with factor values `factors`; the first of several.
+
+        Raises:
+            DataError: factors that do not exist, or a point that the dataset leaves out.
+        """
+        held, grid = self._sorted.on(factors.device), super().indices_of(factors)
+        found = torch.searchsorted(held, grid).clamp(max=len(held) - 1)
+        if not torch.equal(held[found], grid):
             raise DataError("factors of a point in the hole", "points of the dataset's `support`")
-        return found
-
-    def _kept_on(self, device: torch.device) -> Int64[Tensor, " kept"]:
-        if device not in self._kept:
-            self._kept[device] = self._kept[torch.device("cpu")].to(device)
-        return self._kept[device]
+        return found if self._items_sorted is None else self._items_sorted.on(factors.device)[found]
 
 
-class HeldOut(PartialGrid):
+class PartOfDataset(PartialGrid):
+    """The items of another dataset at some points of its grid, in their order and with all their keys.
+
+    Several items may share a point, as the toys of small NORB do, which are no factor: all of them come along.
+    Subclasses set `factor_names` and `factor_sizes` and call `_take`.
+
+    Attributes:
+        dataset: the dataset of which this is a part.
+    """
+
+    dataset: FactorDataset
+
+    def _take(self, dataset: FactorDataset, places: Int64[Tensor, " grid"]) -> None:
+        """Hold the part of `dataset` at the points of its grid that have a place on this grid, or -1 in `places`.
+
+        Raises:
+            ConfigError: nothing is left.
+        """
+        self.dataset = dataset
+        taken = places[grid_points(dataset)]
+        items = (taken >= 0).nonzero()[:, 0]
+        points = taken[items]
+        support = torch.zeros(math.prod(self.factor_sizes), dtype=torch.bool)
+        self._keep(support.index_fill_(0, points, True), points)
+        self._items = _Copies(items)
+
+    @property
+    def identity(self) -> str:
+        """That of the dataset, and how much of it this holds."""
+        return f"{self.dataset.identity}, {len(self)} of them"
+
+    def gather(self, indices: Int64[Tensor, " batch"], device: torch.device | str = "cpu") -> Batch:
+        """The items of the dataset, with all its keys; `factors` on this grid.
+
+        Raises:
+            IndexError: an index is negative or too large.
+        """
+        check_places(indices, len(self))
+        batch = self.dataset.gather(self._items.on(indices.device)[indices], device)
+        return {**batch, "factors": self.factors_of(indices.to(device))}
+
+    def factor_values(self, name: str) -> Tensor:
+        """As the dataset has them."""
+        return self.dataset.factor_values(name)
+
+
+class HeldOut(PartOfDataset):
     """Any dataset of factors without the combinations in a hole, or only those in it.
 
     `dataset` may itself leave points out. The hole is a distribution over some of the factors, on their values
@@ -122,25 +186,13 @@ class HeldOut(PartialGrid):
                 "some of its points but not all",
                 "other bounds; an interval does not hold its upper bound",
             )
-        self._keep(hole if config.keep == "hole" else whole & ~hole)
-
-    @property
-    def identity(self) -> str:
-        """That of the dataset, and how much of it this holds."""
-        return f"{self.dataset.identity}, {len(self)} of them"
+        kept = hole if config.keep == "hole" else whole & ~hole
+        self._take(dataset, torch.where(kept, torch.arange(len(kept)), -1))
 
     def complement(self) -> HeldOut:
         """The other half: the hole where this is what is seen, and the other way round."""
         other = "seen" if self.config.keep == "hole" else "hole"
         return HeldOut(replace(self.config, keep=other), self.dataset)
-
-    def gather(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
-        """The items of the dataset, with all its keys."""
-        return self.dataset.gather(self.dataset.indices_of(self.factors_of(indices)), device)
-
-    def factor_values(self, name: str) -> Tensor:
-        """As the dataset has them."""
-        return self.dataset.factor_values(name)
 
     def render(self, factors: Tensor) -> Tensor:
         """Any point of the grid, left out or not."""
@@ -186,8 +238,28 @@ def grid_support(dataset: FactorDataset) -> Bool[Tensor, " grid"]:
     points = math.prod(dataset.factor_sizes)
     if len(dataset) == points:
         return torch.ones(points, dtype=torch.bool)
-    held = FactorDataset.indices_of(dataset, dataset.factors_of(torch.arange(len(dataset))))
-    return torch.zeros(points, dtype=torch.bool).index_fill_(0, held, True)
+    return torch.zeros(points, dtype=torch.bool).index_fill_(0, grid_points(dataset), True)
+
+
+def grid_points(dataset: FactorDataset) -> Int64[Tensor, " items"]:
+    """The place of every item on the full grid of the factors of a dataset; several items may share one."""
+    if type(dataset).factors_of is FactorDataset.factors_of:
+        return torch.arange(len(dataset))
+    pieces = torch.arange(len(dataset)).split(_CHUNK)
+    return torch.cat([FactorDataset.indices_of(dataset, dataset.factors_of(piece)) for piece in pieces])
+
+
+class _Copies:
+    """A tensor on the CPU and on every device that has asked for it."""
+
+    def __init__(self, tensor: Tensor) -> None:
+        self._held = {torch.device("cpu"): tensor}
+
+    def on(self, device: torch.device | str) -> Tensor:
+        device = torch.device(device)
+        if device not in self._held:
+            self._held[device] = self._held[torch.device("cpu")].to(device)
+        return self._held[device]
 
 
 def _check_leaves(part: Distribution, values: dict[str, Tensor]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -13,16 +14,16 @@ from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import ConfigError
 from percepts.data.dataset import FactorDataset
 from percepts.data.hashing import hashed_uniform
-from percepts.data.held_out import PartialGrid, grid_support
+from percepts.data.held_out import PartOfDataset
 
 
-class Nuisance(PartialGrid):
+class Nuisance(PartOfDataset):
     """A grey dataset of factors in RGB, with something in every image that no factor explains.
 
     "colour": the image times a colour, each channel uniform in [0.5, 1). "noise": plus uniform noise in [0, 1) in every
     pixel and channel, cut off at 1. These are the variants Color-dSprites and Noisy-dSprites of Locatello et al. (2019)
     but for one thing: theirs draw anew whenever an image is shown; here the nuisance is a hash of (seed, grid point),
-    so that every image is a function of its factors.
+    so that every image is a function of its factors (items that share a point, as in small NORB, share the nuisance).
 
     Args:
         config: what to add to what.
@@ -59,10 +60,9 @@ class Nuisance(PartialGrid):
         if config.kind not in ("colour", "noise"):
             raise ConfigError(f"kind = {config.kind!r}", "'colour' or 'noise'")
         self.config = config
-        self.dataset = dataset
         self.image_shape = (3, *dataset.image_shape[1:])
         self.factor_names, self.factor_sizes = dataset.factor_names, dataset.factor_sizes
-        self._keep(grid_support(dataset))
+        self._take(dataset, torch.arange(math.prod(dataset.factor_sizes)))
 
     @property
     def identity(self) -> str:
@@ -70,14 +70,13 @@ class Nuisance(PartialGrid):
         return self.dataset.identity
 
     def gather(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
-        """The items of the dataset, with all its keys."""
-        factors = self.factors_of(indices.to(device))
-        batch = self.dataset.gather(self.dataset.indices_of(factors), device)
-        return {**batch, "image": self._add(batch["image"], factors)}
+        """The items of the dataset, with all its keys.
 
-    def factor_values(self, name: str) -> Tensor:
-        """As the dataset has them."""
-        return self.dataset.factor_values(name)
+        Raises:
+            IndexError: an index is negative or too large.
+        """
+        batch = super().gather(indices, device)
+        return {**batch, "image": self._add(batch["image"], batch["factors"])}
 
     def render(self, factors: Tensor) -> Tensor:
         self.check_factors(factors)

@@ -20,7 +20,7 @@ from torch import Tensor
 
 from percepts.core.capabilities import Batch
 from percepts.core.errors import ConfigError, DataError
-from percepts.data.dataset import FactorDataset
+from percepts.data.dataset import FactorDataset, check_places
 from percepts.data.images import unit_range
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -82,8 +82,7 @@ class StoredGrid(FactorDataset):
         Raises:
             DataError: `factors` of another shape or type, or a value that does not exist.
         """
-        self.check_factors(factors.cpu())
-        return self._images(self.indices_of(factors), factors.device)
+        return self._images(self.indices_of(factors.cpu()), factors.device)
 
     def gather(self, indices: Int64[Tensor, " batch"], device: torch.device | str = "cpu") -> Batch:
         """`image` float32 [B,C,H,W] in [0,1] and `factors` int64 [B,F].
@@ -99,17 +98,6 @@ class StoredGrid(FactorDataset):
             check_places(places, len(self))
             places = self._order[places]
         return unit_range(self._rows.take(places, device).permute(0, 3, 1, 2).contiguous())
-
-
-def check_places(indices: Tensor, count: int) -> None:
-    """Refuse indices outside of 0 to `count` - 1.
-
-    Raises:
-        IndexError: naming the first offender.
-    """
-    outside = indices[(indices < 0) | (indices >= count)]
-    if len(outside):
-        raise IndexError(f"index {int(outside[0])} of {count} items")
 
 
 def grid_order(

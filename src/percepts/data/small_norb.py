@@ -27,6 +27,7 @@ from torch import Tensor
 from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import DataError
 from percepts.core.progress import ProgressLine
+from percepts.data.dataset import check_places
 from percepts.data.mapped import DeviceRows, RowWriter, cached_rows, fingerprint
 from percepts.data.published import (
     StoredGrid,
@@ -108,7 +109,12 @@ class SmallNORB(StoredGrid):
         self._store(DeviceRows(rows, config.max_memory_gigabytes), rows.shape[1:], files_fingerprint(files), order)
 
     def factors_of(self, indices: Int64[Tensor, " batch"]) -> Int64[Tensor, "batch factors"]:
-        """The factor values of the items at `indices`; the instance is not among them."""
+        """The factor values of the items at `indices`; the instance is not among them.
+
+        Raises:
+            IndexError: an index is negative or too large.
+        """
+        check_places(indices, len(self))
         return super().factors_of(indices % math.prod(self.factor_sizes))
 
     def render_random(
@@ -123,10 +129,9 @@ class SmallNORB(StoredGrid):
         Raises:
             DataError: `factors` of another shape or type, or a value that does not exist.
         """
-        self.check_factors(factors.cpu())
+        places = self.indices_of(factors.cpu())
         instance = torch.randint(self.instances, (len(factors),), generator=generator)
-        places = self.indices_of(factors).cpu() + instance * math.prod(self.factor_sizes)
-        return self._images(places, factors.device)
+        return self._images(places + instance * math.prod(self.factor_sizes), factors.device)
 
     def factor_values(self, name: str) -> Float64[Tensor, " size"]:
         """Elevation (30 to 70, from the horizontal) and azimuth (0 to 340) in degrees; the others as numbered."""
