@@ -29,6 +29,17 @@ def test_round_trip(tmp_path: Path):
     assert not again.training
 
 
+def test_a_path_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch):
+    hub = pytest.importorskip("huggingface_hub")
+
+    def offline(*words, **settings):
+        raise ConnectionError("no network")
+
+    monkeypatch.setattr(hub, "snapshot_download", offline)
+    with pytest.raises(CheckpointError, match="there is no folder 'pretrained/nothing' here, and the Hub gave"):
+        from_pretrained("pretrained/nothing")
+
+
 def test_the_card_says_what_it_was_told(saved: Path):
     card = (saved / "README.md").read_text()
     assert card.startswith("---\nlibrary_name: percepts")

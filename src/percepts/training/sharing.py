@@ -72,11 +72,21 @@ def from_pretrained(source: Path | str, revision: str | None = None) -> Any:
 
 
 def locate(source: Path | str, revision: str | None = None) -> Path:
-    """The local folder of a model: `source` itself, or a snapshot of the Hub repository "owner/name"."""
+    """The local folder of a model: `source` itself, or a snapshot of the Hub repository "owner/name".
+
+    Raises:
+        CheckpointError: there is neither.
+    """
     folder = Path(source)
     if not folder.exists() and str(source).count("/") == 1 and not str(source).startswith((".", "/", "~")):
         hub = require_package("huggingface_hub", extra="hub")
-        return Path(hub.snapshot_download(str(source), revision=revision, allow_patterns=[WEIGHTS, CONFIG, CARD]))
+        try:
+            return Path(hub.snapshot_download(str(source), revision=revision, allow_patterns=[WEIGHTS, CONFIG, CARD]))
+        except Exception as error:  # of many kinds: no network, no such repository, no access
+            raise CheckpointError(
+                f"there is no folder '{source}' here, and the Hub gave no such repository ({type(error).__name__})",
+                "a folder that save_pretrained wrote, or a repository 'owner/name'",
+            ) from error
     return folder
 
 
