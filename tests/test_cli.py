@@ -237,7 +237,7 @@ def test_print_config_trains_nothing(capsys):
 def test_a_study_at_tiny_writes_results(capsys):
     assert main(["reproduce", "demo", "--preset", "tiny"]) == 0
     first = Path("RESULTS.md").read_text()
-    assert "| 1 |" in first
+    assert "| CCI-VAE | 0, 1 |" in first
     assert "percepts reproduce demo --preset tiny" in first
     before = {path: path.read_text() for path in Path("runs/studies").glob("*/run.json")}
     assert len(before) == 2
