@@ -28,6 +28,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.environments import make_environment
 from percepts.core.random import derive_seed, torch_generator
 from percepts.data.arrays import ArrayDataset
 from percepts.data.sprites import Sprites
@@ -51,7 +52,9 @@ REQUIREMENTS = ("pythae==0.1.2", f"torch=={torch.__version__.split('+')[0]}")
 
 def measure(turns: int = 5) -> dict[str, Any]:
     """Images/s, loss after the same number of steps, and the ratios, in fp32 and bf16."""
-    install(ENVIRONMENT / "bin" / "python")
+    make_environment(
+        ENVIRONMENT, REQUIREMENTS, f"import pythae.trainers, torch; assert torch.__version__ == {torch.__version__!r}"
+    )
     native = native_bf16(torch.device("cpu"))
     with tempfile.TemporaryDirectory() as folder:
         fp32 = race(Path(folder), turns, {**COMMON, **FULL, "precision": "fp32"})
@@ -158,15 +161,6 @@ def write_data(file: Path, count: int) -> None:
     arrays = {f"weight_{i}": weight.detach().numpy() for i, weight in enumerate(model().parameters())}
     arrays["images"] = sprites.gather(rows)["image"].numpy()
     np.savez(file, allow_pickle=False, **arrays)
-
-
-def install(python: Path) -> None:
-    """Make pythae's environment unless it is there."""
-    check = [str(python), "-c", f"import pythae.trainers, torch; assert torch.__version__ == {torch.__version__!r}"]
-    if python.exists() and not subprocess.run(check, capture_output=True).returncode:
-        return
-    subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
 
 
 if __name__ == "__main__":

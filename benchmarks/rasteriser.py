@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import json
 import subprocess
-import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -20,6 +19,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from benchmarks.environments import make_environment
 from percepts.rendering.shapes import spriteworld_shapes
 from percepts.rendering.sprites2d import SpriteScene, render_sprites
 
@@ -121,8 +121,7 @@ def _scene(position: np.ndarray, shape: np.ndarray, colour: np.ndarray) -> Sprit
 
 def _peer(position: np.ndarray, shape: np.ndarray, colour: np.ndarray) -> tuple[np.ndarray, float]:
     """Spriteworld's frames and its shortest CPU time for all of them."""
-    python = ENVIRONMENT / "bin" / "python"
-    _install(python)
+    python = make_environment(ENVIRONMENT, REQUIREMENTS, "import spriteworld")
     with tempfile.TemporaryDirectory() as folder:
         scenes, result = Path(folder) / "scenes.npz", Path(folder) / "result.npz"
         np.savez(scenes, position=position, shape=shape, colour=colour)
@@ -130,16 +129,6 @@ def _peer(position: np.ndarray, shape: np.ndarray, colour: np.ndarray) -> tuple[
         subprocess.run([python, "-c", PEER, scenes, result, *settings], check=True)
         data = np.load(result)
         return data["frames"].astype(np.float64), float(data["seconds"])
-
-
-def _install(python: Path) -> None:
-    if (
-        python.exists()
-        and not subprocess.run([python, "-c", "import spriteworld"], stderr=subprocess.DEVNULL).returncode
-    ):
-        return
-    subprocess.run([sys.executable, "-m", "venv", ENVIRONMENT], check=True)
-    subprocess.run([python, "-m", "pip", "install", "--quiet", *REQUIREMENTS], check=True)
 
 
 if __name__ == "__main__":

@@ -142,7 +142,7 @@ def wait_for_steps(out: Path, count: int) -> None:
         time.sleep(0.05)
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGINT])
+@pytest.mark.parametrize("number", [signal.SIGKILL, pytest.param(signal.SIGINT, marks=pytest.mark.slow)])
 def test_stopped_jobs_go_on_to_the_same_bits(tmp_path: Path, number: signal.Signals):
     out = tmp_path / "broken"
     script = start_script(tmp_path, out)

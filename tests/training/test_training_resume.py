@@ -294,7 +294,13 @@ def test_unwritable_is_an_error_of_ours(tmp_path: Path):
 
 
 @pytest.mark.parametrize(
-    "settings", ["cci_vae()", "cci_vae(), accumulate=2, ema_decay=0.9", "conv_vae()", "compares(), accumulate=2"]
+    "settings",
+    [
+        pytest.param("cci_vae()", marks=pytest.mark.slow),
+        "cci_vae(), accumulate=2, ema_decay=0.9",
+        "conv_vae()",
+        "compares(), accumulate=2",
+    ],
 )
 def test_two_processes_train_as_one(tmp_path: Path, settings: str):
     setup = SCRIPT.format(here=str(HERE), out="OUT", slow=False)

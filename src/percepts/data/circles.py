@@ -145,9 +145,6 @@ class Circles(PartialGrid, ContinuousWorld):
 
     def _check(self) -> None:
         config = self.config
-        for name, value, known in (("kind", config.kind, _KINDS), ("support", config.support, Support.__args__)):  # type: ignore[attr-defined]
-            if value not in known:
-                raise ConfigError(f"{name} = {value!r}", "one of " + ", ".join(known))
         if config.size < 1:
             raise ConfigError(f"size = {config.size}", "at least 1 pixel")
         if config.bins < 2:

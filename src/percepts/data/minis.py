@@ -96,10 +96,7 @@ class Shapes24(Squares24):
 
         shape: Literal["disc", "diamond", "triangle"] = "disc"
 
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        if config.shape not in _SHAPES:
-            raise ConfigError(f"shape = {config.shape!r}", "one of " + ", ".join(_SHAPES))
+    config: Config
 
     def render(self, factors: Tensor) -> Tensor:
         self.check_factors(factors)

@@ -20,6 +20,7 @@ from torch import Tensor
 
 from percepts.core.capabilities import Batch, Losses, Step
 from percepts.factors.vae import VAE, check_weight
+from percepts.nn.distributions import DiagonalGaussian
 
 
 class DIPVAEI(VAE):
@@ -31,7 +32,7 @@ class DIPVAEI(VAE):
 
         Attributes:
             lambda_od: the weight of the squared covariances of different latents.
-            lambda_d: the weight of the squared distance of the variances from 1; None: 10 · lambda_od.
+            lambda_d: the weight of the squared distance of the variances from 1; None: `diagonal_ratio` · lambda_od.
         """
 
         lambda_od: float = 10.0
@@ -44,24 +45,29 @@ class DIPVAEI(VAE):
                 check_weight("lambda_d", self.lambda_d)
 
     couples_batch = True
+    diagonal_ratio = 10.0
     config: Config
 
     @property
     def lambda_d(self) -> float:
         """The weight of the diagonal."""
-        return 10 * self.config.lambda_od if self.config.lambda_d is None else self.config.lambda_d
+        config = self.config
+        return self.diagonal_ratio * config.lambda_od if config.lambda_d is None else config.lambda_d
 
     def losses(self, batch: Batch, step: Step) -> Losses:
-        """The negative ELBO of `batch["image"]` [B,C,H,W] and the penalty of the means' covariance."""
+        """The negative ELBO of `batch["image"]` [B,C,H,W] and the penalty of `moments`."""
         posterior, latents = self.infer(batch["image"], step)
-        moments = covariance(step.gather(posterior.mean))
-        off_diagonal, diagonal = dip_penalties(moments)
+        off_diagonal, diagonal = dip_penalties(self.moments(posterior, step))
         terms = self.price(batch["image"], posterior, latents)
         penalty = self.config.lambda_od * off_diagonal + self.lambda_d * diagonal
         return Losses(
             {"model": terms.reconstruction + terms.kl + penalty},
             {**terms.log(), "off_diagonal": off_diagonal.detach(), "diagonal": diagonal.detach()},
         )
+
+    def moments(self, posterior: DiagonalGaussian, step: Step) -> Float[Tensor, "latents latents"]:
+        """What is pressed towards I: the covariance of the means over the global batch."""
+        return covariance(step.gather(posterior.mean))
 
 
 def covariance(rows: Float[Tensor, "batch latents"]) -> Float[Tensor, "latents latents"]:

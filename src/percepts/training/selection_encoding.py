@@ -22,29 +22,10 @@ from percepts.core.random import torch_generator
 from percepts.core.runs import Run
 from percepts.data.dataset import ImageDataset
 from percepts.training.evaluation import encodes_vectors
-from percepts.training.experiment import load
+from percepts.training.experiment import MAY_CHANGE, load
 from percepts.training.selection_tables import NAN, LeftOut
 
-NO_HYPERPARAMETERS = (
-    "seed",
-    "evaluation.",
-    *(
-        f"training.{name}"
-        for name in [
-            "max_minutes",
-            "log_every",
-            "evaluate_every",
-            "checkpoint_every",
-            "keep_last",
-            "keep_best",
-            "tensorboard",
-            "device",
-            "threads",
-        ]
-    ),
-    "data.cache",
-    "data.preload",
-)
+NO_HYPERPARAMETERS = ("seed", "data.cache", "data.preload", *(name for name in MAY_CHANGE if name != "training.steps"))
 """Settings that do not make two runs different models."""
 
 
