@@ -165,10 +165,6 @@ def _quantities(model: Any, image: Tensor, noise: torch.Generator) -> dict[str, 
     return values
 
 
-LABEL_FREE = ("gaussian_", "mutual_information_score")
-"""Scores of an evaluation that need no labels, and are better when lower."""
-
-
 def _supervised(run: Run, name: str, step: int) -> tuple[dict[str, float], str | None]:
     """The finite scores of the run's evaluation.json, if they are of this checkpoint."""
     scores = run.evaluation()
@@ -176,8 +172,7 @@ def _supervised(run: Run, name: str, step: int) -> tuple[dict[str, float], str |
         return {}, None
     if scores.get("step") != step:
         return {}, f"{name} was measured at step {scores.get('step')}, not {step}: its supervised scores are left out"
-    metrics = scores.get("metrics", {})
-    values = {key: metric.get("value") for key, metric in metrics.items() if not key.startswith(LABEL_FREE)}
+    values = {key: metric.get("value") for key, metric in scores.get("metrics", {}).items()}
     return {key: float(value) for key, value in values.items() if value is not None and math.isfinite(value)}, None
 
 

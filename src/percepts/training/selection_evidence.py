@@ -21,6 +21,7 @@ Task: TypeAlias = Callable[[Float[np.ndarray, "images latents"], Int[np.ndarray,
 """A downstream task: from a model's codes of common images, and their true factors where the data has them, to a number
 that is higher for better codes. An agent's return or data efficiency fits here too."""
 
+LABEL_FREE = ("gaussian_", "mutual_information_score")
 PAIRS = (1, 2, 3, 4, 5, 10, 15, 20, 25, 30, 35, 40, 45)
 DRAWS = 30
 
@@ -43,9 +44,10 @@ def correlations(
 
 
 def labelled(candidates: Sequence[Candidate]) -> dict[str, Float[np.ndarray, " models"]]:
-    """Every supervised and downstream number by name, over the candidates; NaN where one lacks it."""
+    """Every supervised and downstream number by name, over the candidates; NaN where one lacks it. Scores of an
+    evaluation that need no labels are left out: agreeing with them says nothing about truth."""
     rows = [{**candidate.supervised, **candidate.downstream} for candidate in candidates]
-    names = list(dict.fromkeys(name for row in rows for name in row))
+    names = list(dict.fromkeys(name for row in rows for name in row if not name.startswith(LABEL_FREE)))
     return {name: np.array([row.get(name, np.nan) for row in rows], float) for name in names}
 
 
