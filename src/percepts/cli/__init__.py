@@ -36,8 +36,8 @@ Add --help to any command for its settings."""
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run one command; returns the exit status (0 well, 1 an error, 2 a wrong command, 3 a study missed a claim, 128+n
-    stopped by signal n)."""
+    """Run one command; returns the exit status (0 well, 1 an error, 2 a wrong command, 3 a study missed a claim or a
+    selection chose nothing, 128+n stopped by signal n)."""
     words = list(sys.argv[1:] if argv is None else argv)
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP)

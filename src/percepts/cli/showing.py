@@ -77,10 +77,15 @@ def presets(words: list[str]) -> int:
 
 
 def reproduce(words: list[str]) -> int:
-    """Run a study: train every seed (finished ones are skipped), check the claims, write RESULTS.md."""
-    parser = command_parser(reproduce, "percepts reproduce demo", "percepts reproduce list")
+    """Run a study: train what is not finished, check the claims, write RESULTS.md and results/ in this folder."""
+    parser = command_parser(
+        reproduce,
+        "percepts reproduce demo",
+        "percepts reproduce list",
+        "percepts reproduce udr --preset tiny --workers 1",
+    )
     parser.add_argument("study", help="its name, or 'list'")
-    parser.add_argument("--preset", default="cpu", help="tiny (seconds), cpu (minutes), gpu or paper")
+    parser.add_argument("--preset", default="cpu", help="tiny (seconds a run, no claims), cpu, gpu or paper")
     parser.add_argument("--out", type=Path, default=Path("runs/studies"), help="where the runs go")
     parser.add_argument("--workers", type=int, help="processes that train side by side; by default as many as cores")
     options = parser.parse_args(words)

@@ -98,7 +98,7 @@ def select(words: list[str]) -> int:
     chosen = selecting.select(find_runs(folder), settings, out=folder)
     print(_ranking(chosen))
     print(f"report: {write_sweep_report(folder, chosen)}")
-    return 0
+    return 0 if chosen.best is not None else 3
 
 
 def _sweep_options(words: list[str]) -> tuple[Any, list[str]]:

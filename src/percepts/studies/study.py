@@ -235,6 +235,7 @@ def reproduce(name: str, preset: str, out: Path, workers: int | None = None) -> 
         wanted = f" ({row['wanted']})" if row["wanted"] else ""
         value = "not a number" if row["value"] is None else f"{row['value']:.3f}"
         print(f"{verdict}  {row['statement']}: {value}{wanted}")
+    print(f"written to RESULTS.md and {file} in this folder; the runs are in {out}")
     return 3 if any(row["holds"] is False for row in summary["claims"]) else 0
 
 
@@ -242,7 +243,8 @@ def find_scale(name: str, preset: str) -> tuple[Study, Scale]:
     """A study and its preset by name; the nearest is named where there is none (ConfigError)."""
     if name not in STUDIES:
         close = nearest(name, STUDIES)
-        raise ConfigError(f"unknown study '{name}'" + (f", did you mean '{close}'?" if close else ""))
+        hint = f", did you mean '{close}'?" if close else ""
+        raise ConfigError(f"unknown study '{name}'{hint}", fix="percepts reproduce list")
     study = STUDIES[name]
     if preset not in study.presets:
         raise ConfigError(f"study '{name}' has no preset '{preset}'", "one of " + ", ".join(study.presets))
