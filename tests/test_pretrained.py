@@ -33,7 +33,7 @@ def test_a_shipped_model_is_small_and_has_a_card(name: str):
     assert sum(files.values()) <= 4_000_000
     card = (FOLDER / name / "README.md").read_text(encoding="utf-8")
     assert all(word in card for word in ("data", "seed", "FactorVAE score", "command"))
-    assert json.loads((FOLDER / name / "config.json").read_text())["model"]["type"] == "BetaVAE"
+    assert json.loads((FOLDER / name / "config.json").read_text())["model"]["type"] == "CCIVAE"
 
 
 @pytest.mark.parametrize("name", MODELS)
