@@ -98,3 +98,11 @@ class Refines(Protocol):
 
     def refine(self, image: Tensor, steps: int | None = None, slots: int | None = None) -> list[Decomposition]:
         """What the model believes before the first step and after each one."""
+
+
+@runtime_checkable
+class Tracks(Protocol):
+    """Follows objects through a video; a slot keeps its object."""
+
+    def track(self, video: Tensor, slots: int | None = None) -> list[Decomposition]:
+        """One decomposition for every frame of `video` [B,T,C,H,W]."""

@@ -57,6 +57,11 @@ def evaluation(result: dict[str, Any]) -> str:
         parts.append(f"not measured: {result['skipped']}")
     for name, value in result.get("reconstruction", {}).items():
         parts.append(f"{name:24} {number(value)}")
+    if "slots" in result:
+        slots = result["slots"]
+        parts.append(f"{'present slots':24} {number(slots['active'])} of {len(slots['kl'])} in the mean image")
+        parts.append(f"{'mask entropy (nats)':24} {number(slots['mask_entropy'])}")
+        parts.append(f"{'KL per slot (nats)':24} {' '.join(number(value) for value in slots['kl'])}")
     if "latents" in result:
         kl = result["latents"]["kl"]
         parts.append(f"{'active latents':24} {sum(result['latents']['active'])} of {len(kl)}")

@@ -6,10 +6,11 @@ about entity e. An entity that a scene has not, or that cannot be seen, keeps it
 
 from __future__ import annotations
 
+import dataclasses
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 from torch import Tensor
@@ -65,6 +66,14 @@ class SceneDataset(ImageDataset):
         Raises:
             IndexError: an index is negative or too large.
         """
+
+    def unseen(self) -> SceneDataset:
+        """Scenes that training does not show: the split "test" of a generated world; the data itself where it has no
+        such split."""
+        config: Any = getattr(self, "config", None)
+        if getattr(config, "split", None) != "train":
+            return self
+        return dataclasses.replace(config, split="test").build()  # type: ignore[no-any-return]
 
     def foreground(self, batch: Batch) -> Tensor:
         """Which pixels show no background, bool like `segmentation`."""

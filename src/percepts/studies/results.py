@@ -14,7 +14,19 @@ from percepts.core.runs import now
 if TYPE_CHECKING:
     from percepts.studies.study import Claim, Results, RunResult, Scale, Study
 
-SHOWN = ("factor_vae.dlib", "mig.dlib", "dci.forest", "dci.gbt", "sap.dlib", "beta_vae.dlib", "excess", "active")
+SHOWN = (
+    "ari_fg",
+    "miou",
+    "mse",
+    "factor_vae.dlib",
+    "mig.dlib",
+    "dci.forest",
+    "dci.gbt",
+    "sap.dlib",
+    "beta_vae.dlib",
+    "excess",
+    "active",
+)
 """The scores in RESULTS.md's tables of arms; the JSON holds all."""
 
 
@@ -77,7 +89,9 @@ def _run(arm: str, run: RunResult) -> dict[str, Any]:
         "scores": {**scores, **run.extra},
         "reconstruction": evaluation.get("reconstruction", {}),
         "kl": evaluation.get("latents", {}).get("kl", []),
-        "active": sum(evaluation.get("latents", {}).get("active", [])),
+        "active": evaluation["slots"]["active"]
+        if "slots" in evaluation
+        else sum(evaluation.get("latents", {}).get("active", [])),
         "minutes": round(run.seconds / 60, 2),
     }
 
@@ -130,7 +144,9 @@ def _arm_table(runs: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _scores(run: Mapping[str, Any]) -> dict[str, float | None]:
-    return {**run["scores"], "excess": run["reconstruction"].get("excess"), "active": run["active"]}
+    excess = run["reconstruction"].get("excess")
+    mse = run["reconstruction"].get("mse") if "ari_fg" in run["scores"] else None
+    return {**run["scores"], "excess": excess, "mse": mse, "active": run["active"]}
 
 
 def _range(values: Sequence[float | None]) -> str:

@@ -49,14 +49,17 @@ class RunResult:
         """A metric of the evaluation, such as "mig.dlib"; an `extra` number; "active", "kl", "excess", "nmse", "elbo".
 
         "kl" is the total KL in nats, "active" counts latents over 0.01 nats, "excess" and "nmse" are those of the
-        reconstruction from posterior means, "elbo" is −(nll + kl) with that reconstruction.
+        reconstruction from posterior means, "elbo" is −(nll + kl) with that reconstruction. Of models of several
+        objects also "mask_entropy" and the other numbers of `training.slot_evaluation.describe_slots`.
         """
         if name in self.extra:
             return float(self.extra[name])
         if name in self.evaluation["metrics"]:
             value = self.evaluation["metrics"][name]["value"]
             return float("nan") if value is None else float(value)
-        latents, reconstruction = self.evaluation["latents"], self.evaluation["reconstruction"]
+        if name in self.evaluation.get("slots", {}):
+            return float(self.evaluation["slots"][name])
+        latents, reconstruction = self.evaluation.get("latents", {}), self.evaluation["reconstruction"]
         if name == "active":
             return float(sum(latents["active"]))
         if name == "kl":
@@ -175,7 +178,7 @@ class Scale:
                 return dataclasses.replace(
                     whole,
                     training=dataclasses.replace(whole.training, steps=steps, log_every=10),
-                    evaluation=dataclasses.replace(whole.evaluation, images=images, bootstrap=20),
+                    evaluation=dataclasses.replace(whole.evaluation, images=images, bootstrap=20, scenes=20),
                 )
 
             return dataclasses.replace(arm, experiment=experiment, seeds=seeds)

@@ -18,9 +18,11 @@ from percepts.core.errors import ConfigError, DataError, NonFiniteError
 from percepts.core.progress import ProgressLine
 from percepts.core.random import numpy_generator, torch_generator
 from percepts.core.results import MetricResult, plain
+from percepts.core.slots import Decomposes
 from percepts.data.dataset import ImageDataset
 from percepts.metrics.probe import linear_probe
 from percepts.metrics.suite import evaluate_codes, sample_codes
+from percepts.training.slot_evaluation import evaluate_slots
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -33,6 +35,8 @@ class Evaluation(Config):
     """The metrics at their published sizes and predictors (minutes) instead of the fast variants (seconds)."""
     bootstrap: int = 200
     """Resamples for the confidence intervals."""
+    scenes: int = 320
+    """Images that a model of several objects takes apart; the papers' protocol."""
     batch_size: int = 256
     representation: Literal["mean", "sample", "both"] = "mean"
     """What is scored: posterior means, one sample of every posterior (names end in ".sampled"), or both."""
@@ -40,7 +44,7 @@ class Evaluation(Config):
     """Also score without the inactive latents (names end in ".clean")."""
 
     def __post_init__(self) -> None:
-        for name, least in (("images", 1), ("bootstrap", 0), ("batch_size", 1)):
+        for name, least in (("images", 1), ("bootstrap", 0), ("scenes", 1), ("batch_size", 1)):
             if getattr(self, name) < least:
                 raise ConfigError(f"evaluation.{name} = {getattr(self, name)}", f"at least {least}")
 
@@ -72,9 +76,12 @@ def evaluate_model(model: Any, dataset: ImageDataset, settings: Evaluation, seed
 
     Returns:
         `metrics` (name → result), `latents` (KL, mean variance, standard deviation of the means, activity of each),
-        `reconstruction` (nll, excess and mse per image, nmse = Σ(x̂−x)²/Σx²), the number of images and the seconds.
+        `reconstruction` (nll, excess and mse per image, nmse = Σ(x̂−x)²/Σx²), the number of images and the seconds. For
+        models of several objects see `evaluate_slots`.
     """
     started = time.monotonic()
+    if isinstance(model, Decomposes):
+        return evaluate_slots(model, dataset, settings.scenes, settings.bootstrap, seed)
     if not encodes_vectors(model, dataset):
         return {"seed": seed, "images": 0, "metrics": {}, "seconds": 0.0}
     table = encode_table(model, dataset, settings, seed)
