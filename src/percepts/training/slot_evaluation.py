@@ -1,0 +1,180 @@
+"""Measuring models of several objects: take scenes apart, then everything is computed from masks and slots."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from percepts.core.capabilities import Batch
+from percepts.core.errors import DataError, NonFiniteError
+from percepts.core.progress import ProgressLine
+from percepts.core.random import numpy_generator, torch_generator
+from percepts.core.results import MetricResult, plain
+from percepts.core.slots import Decomposition, labels, present
+from percepts.data.dataset import ImageDataset
+from percepts.data.scenes import SceneDataset
+
+BATCH = 32
+"""Images taken apart at a time: every slot of every image is an image to the decoder."""
+
+
+@dataclass(frozen=True)
+class Scenes:
+    """N images taken apart, everything on the CPU.
+
+    Attributes:
+        predicted: the slot of every pixel, int64 [N,H,W].
+        mean, variance: of the slots, [N,K,D].
+        presence: bool [N,K].
+        share: of the image, [N,K].
+        entropy: of the masks, in nats a pixel, [N].
+        disagreement: half the L1 distance of mask and decoded mask, mean over pixels, [N].
+        error, power: squared error of the reconstruction and squared image, summed over pixels, [N].
+        truth: the batch's other keys, such as `segmentation`, `visible` and the properties.
+        pixels: C·H·W.
+    """
+
+    predicted: Tensor
+    mean: Tensor
+    variance: Tensor
+    presence: Tensor
+    share: Tensor
+    entropy: Tensor
+    disagreement: Tensor
+    error: Tensor
+    power: Tensor
+    truth: Batch
+    pixels: int
+
+
+def evaluate_slots(model: Any, dataset: ImageDataset, count: int, bootstrap: int, seed: int) -> dict[str, Any]:
+    """Segmentation scores, reconstruction and the use of slots over `count` scenes that training did not show.
+
+    Returns:
+        `metrics` (name → result; none without ground truth), `slots`, `reconstruction`, the number of images and the
+        seconds, as JSON data.
+    """
+    started = time.monotonic()
+    dataset = dataset.unseen() if isinstance(dataset, SceneDataset) else dataset
+    scenes = take_apart(model, dataset, count, seed)
+    skipped = None
+    metrics: dict[str, MetricResult] = {}
+    try:
+        metrics = scene_scores(scenes, dataset, bootstrap, seed)
+    except DataError as error:  # A score that these scenes do not allow is no reason to lose the others.
+        skipped = str(error)
+    result: dict[str, Any] = {
+        "seed": seed,
+        "images": len(scenes.predicted),
+        "metrics": {name: metric.to_json() for name, metric in metrics.items()},
+        **({"skipped": skipped} if skipped else {}),
+        "slots": describe_slots(scenes),
+        "reconstruction": {
+            "mse": float(scenes.error.mean()) / scenes.pixels,
+            "nmse": float(scenes.error.sum() / scenes.power.sum().clamp_min(1e-12)),
+        },
+    }
+    return {**plain(result), "seconds": round(time.monotonic() - started, 3)}
+
+
+@torch.no_grad()
+def take_apart(
+    model: Any,
+    dataset: ImageDataset,
+    count: int,
+    seed: int = 0,
+    *,
+    slots: int | None = None,
+    change: Callable[[Tensor], Tensor] | None = None,
+) -> Scenes:
+    """Decompose `count` random items of `dataset` (all of them where it has fewer) on the model's device.
+
+    Args:
+        slots: another number of slots than in training.
+        change: done to the images before the model sees them.
+
+    Raises:
+        NonFiniteError: the model's slots are NaN or infinite.
+    """
+    chosen = torch.randperm(len(dataset), generator=torch_generator(seed, "evaluation scenes"))[:count]
+    device = next(model.parameters()).device
+    line = ProgressLine(len(chosen), "images", "decomposing")
+    rows: list[Batch] = []
+    truth: list[Batch] = []
+    for indices in chosen.split(BATCH):
+        batch = dataset.gather(indices, device)
+        image = batch.pop("image") if change is None else change(batch.pop("image"))
+        rows.append(_rows(model.decompose(image, slots), image))
+        truth.append({key: value.cpu() for key, value in batch.items()})
+        line.update(min(len(chosen), len(rows) * BATCH))
+    line.close()
+    columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
+    if not bool(columns["mean"].isfinite().all()):
+        raise NonFiniteError(
+            "the model's slots are not finite", "a trained model", "an earlier checkpoint, with --step"
+        )
+    known = {key: torch.cat([row[key] for row in truth]) for key in truth[0]}
+    height, width = columns["predicted"].shape[1:]
+    return Scenes(**columns, truth=known, pixels=dataset.image_shape[0] * height * width)
+
+
+def scene_scores(scenes: Scenes, dataset: ImageDataset, bootstrap: int = 0, seed: int = 0) -> dict[str, MetricResult]:
+    """The segmentation scores; none where the data has no segmentation.
+
+    Raises:
+        DataError: scenes that cannot be scored.
+    """
+    if "segmentation" not in scenes.truth or not isinstance(dataset, SceneDataset):
+        return {}
+    from percepts.metrics.segmentation import segmentation_scores
+
+    return segmentation_scores(
+        scenes.truth["segmentation"],
+        scenes.predicted,
+        backgrounds=dataset.backgrounds,
+        bootstrap=bootstrap,
+        rng=numpy_generator(seed, "segmentation"),
+    )
+
+
+def describe_slots(scenes: Scenes) -> dict[str, Any]:
+    """Per slot: KL to a standard normal prior in nats, share of the image, how often it is present; and over all: the
+    entropy of the masks in nats a pixel and as a share of its largest, the largest slot's share, the mean number of
+    present slots, and how far decoded masks are from inferred ones."""
+    mean, variance = scenes.mean.double(), scenes.variance.double()
+    kl = 0.5 * (mean.square() + variance - variance.log() - 1).sum(-1)
+    entropy = float(scenes.entropy.mean())
+    slots = scenes.mean.shape[1]
+    return {
+        "kl": kl.mean(0).tolist(),
+        "share": scenes.share.mean(0).tolist(),
+        "present": scenes.presence.double().mean(0).tolist(),
+        "mask_entropy": entropy,
+        "mask_entropy_share": entropy / float(np.log(slots)) if slots > 1 else 0.0,
+        "largest_slot": float(scenes.share.amax(1).mean()),
+        "active": float(scenes.presence.double().sum(1).mean()),
+        "disagreement": float(scenes.disagreement.mean()),
+    }
+
+
+def _rows(taken: Decomposition, image: Tensor) -> dict[str, Tensor]:
+    mask, decoded = taken.mask.float(), taken.decoded_mask.float()
+    error = (taken.reconstruction.float() - image).square()
+    values = {
+        "predicted": labels(mask),
+        "mean": taken.slots.mean.float(),
+        "variance": taken.slots.variance.float(),
+        "presence": present(mask),
+        "share": mask.mean(dim=(2, 3)),
+        "entropy": torch.special.entr(mask).sum(1).mean(dim=(1, 2)),
+        "disagreement": 0.5 * (mask - decoded).abs().sum(1).mean(dim=(1, 2)),
+        "error": error.flatten(1).sum(1),
+        "power": image.square().flatten(1).sum(1),
+    }
+    return {name: value.cpu() for name, value in values.items()}
