@@ -93,7 +93,7 @@ class UNet(nn.Module, Configurable):
     ) -> Float[Tensor, "batch outputs height width"]:
         height, width = image.shape[2:]
         features = _padded(image, self.size).contiguous()
-    XX
+        skips: list[Tensor] = []
         for block in self.down:
             # The nearest neighbour at half the size is every other pixel.
             features = block(features[:, :, ::2, ::2].contiguous() if skips else features)
