@@ -29,6 +29,7 @@ from percepts.data.nuisance import Nuisance
 from percepts.data.rooms import ObjectInRoom
 from percepts.data.shapes3d import Shapes3D
 from percepts.data.small_norb import SmallNORB
+from percepts.data.small_scenes import SmallScenes, apart_sprites, tiny_shapes, two_sprites
 from percepts.data.sprite_factors import SpriteFactors, small_objects
 from percepts.data.sprites import ColouredSprites, Pebbles, Sprites
 from percepts.data.stream import Stream, StreamConfig
@@ -69,6 +70,7 @@ __all__ = [
     "Shapes3D",
     "Shapes24",
     "SmallNORB",
+    "SmallScenes",
     "SpriteFactors",
     "Sprites",
     "Squares24",
@@ -76,7 +78,10 @@ __all__ = [
     "StreamConfig",
     "Subsampled",
     "Union",
+    "apart_sprites",
     "neighbour_distance",
     "small_objects",
     "split",
+    "tiny_shapes",
+    "two_sprites",
 ]
