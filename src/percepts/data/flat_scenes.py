@@ -14,7 +14,7 @@ from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import ConfigError
 from percepts.data.dataset import check_places
-from percepts.data.scene_draws import Draws
+from percepts.data.hashed_draws import Draws
 from percepts.data.scenes import SceneDataset
 
 Split = Literal["train", "validation", "test"]

@@ -12,7 +12,7 @@ from torch import Tensor
 from percepts.core.config import one_of
 from percepts.core.errors import ConfigError
 from percepts.data.flat_scenes import FlatScene, FlatScenes, GeneratedConfig, paste, with_background
-from percepts.data.scene_draws import Draws, Values, first_accepted
+from percepts.data.hashed_draws import Draws, Values, first_accepted
 from percepts.data.scenes import Property
 from percepts.rendering.colour import hsv_to_rgb
 
