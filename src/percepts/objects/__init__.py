@@ -1,0 +1,1 @@
+"""Models of several objects: images taken apart into slots."""

@@ -1,0 +1,89 @@
+"""What slot models insist on, each with its message."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from torch import Tensor
+
+from percepts.core.errors import ConfigError, DataError
+
+Shape = tuple[int, int, int]
+
+
+def known_shape(image_shape: Shape | None) -> Shape:
+    """`image_shape`, which must have been filled in.
+
+    Raises:
+        ConfigError: it is None, or not three positive numbers.
+    """
+    if image_shape is None:
+        raise ConfigError(
+            "the model's image_shape is not set",
+            "the shape (channels, height, width) of the data's images",
+            "dataclasses.replace(config, image_shape=dataset.image_shape)",
+        )
+    if len(image_shape) != 3 or min(image_shape) < 1:
+        raise ConfigError(f"image_shape = {image_shape}", "channels, height and width, all positive")
+    return image_shape
+
+
+def check_weights(config: Any, *names: str) -> None:
+    """Refuse weights of loss terms that are NaN, infinite or negative.
+
+    Raises:
+        ConfigError: one of the settings called `names` is.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not (math.isfinite(value) and value >= 0):
+            raise ConfigError(f"{name} = {value}", "a finite number that is not negative")
+
+
+def check_positive(config: Any, *names: str) -> None:
+    """Refuse scales and the like that are not positive and finite.
+
+    Raises:
+        ConfigError: one of the settings called `names` is not.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not (math.isfinite(value) and value > 0):
+            raise ConfigError(f"{name} = {value}", "a positive number")
+
+
+def check_counts(config: Any, *names: str) -> None:
+    """Refuse counts that are not whole numbers from 1 on.
+
+    Raises:
+        ConfigError: one of the settings called `names` is not.
+    """
+    for name in names:
+        value = getattr(config, name)
+        if not isinstance(value, int) or value < 1:
+            raise ConfigError(f"{name} = {value!r}", "a whole number, at least 1")
+
+
+def check_slots(slots: int) -> int:
+    """`slots`, which must be a number of slots.
+
+    Raises:
+        ConfigError: it is less than one.
+    """
+    if slots < 1:
+        raise ConfigError(f"slots = {slots}", "at least 1")
+    return slots
+
+
+def check_images(image: Tensor, shape: Shape) -> Tensor:
+    """`image`, which must be a batch of images of the model's `shape`.
+
+    Raises:
+        DataError: it is of another shape.
+    """
+    if image.dim() != 4 or tuple(image.shape[1:]) != shape:
+        raise DataError(
+            f"images of shape {tuple(image.shape)}", f"(batch, {', '.join(map(str, shape))}), as the model was built"
+        )
+    return image
