@@ -129,6 +129,16 @@ class SceneContract(DatasetContract):
             with pytest.raises(IndexError, match=f"index {index} of"):
                 dataset.details(torch.tensor([0, index]))
 
+    @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")
+    def test_batches_arrive_on_the_device(self, dataset: SceneDataset, some: torch.Tensor) -> None:
+        here, there = dataset.gather(some), dataset.gather(some.cuda(), "cuda")
+        assert here.keys() == there.keys()
+        for key, value in there.items():
+            assert value.device.type == "cuda", key
+            close = torch.isclose(value.cpu().double(), here[key].double(), atol=1e-4)
+            assert close.double().mean() > 0.999, key  # arithmetic may round otherwise at the edges of shapes
+        assert all(value.device.type == "cuda" for value in dataset.details(some.cuda(), "cuda").values())
+
     @staticmethod
     def _time(dataset: SceneDataset) -> tuple[int, ...]:
         return () if dataset.frames is None else (dataset.frames,)

@@ -1,0 +1,162 @@
+"""Small scenes: sprites, colours, overlap, and what cannot be made."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from scene_contract import SceneContract
+
+from percepts.core.errors import ConfigError, DataError
+from percepts.data.small_scenes import RGB, SmallScenes, apart_sprites, tiny_shapes, two_sprites
+
+SOME = torch.arange(1000)
+
+
+class TestTwoSprites(SceneContract):
+    @pytest.fixture
+    def dataset(self) -> SmallScenes:
+        return two_sprites().build()
+
+
+class TestApartSprites(SceneContract):
+    @pytest.fixture
+    def dataset(self) -> SmallScenes:
+        return dataclasses.replace(apart_sprites((0, 3)), images=50, seed=3, split="test").build()
+
+
+class TestTinyShapes(SceneContract):
+    @pytest.fixture
+    def dataset(self) -> SmallScenes:
+        return tiny_shapes((3, 3)).build()
+
+
+class TestNoSprites(SceneContract):
+    @pytest.fixture
+    def dataset(self) -> SmallScenes:
+        return tiny_shapes((0, 0)).build()
+
+
+@pytest.mark.parametrize(
+    ("config", "size"), [(two_sprites(), 24), (apart_sprites(), 24), (apart_sprites((1, 1)), 24), (tiny_shapes(), 16)]
+)
+def test_every_scene_has_its_sprites(config: SmallScenes.Config, size: int) -> None:
+    dataset = config.build()
+    assert dataset.image_shape == (3, size, size)
+    present = dataset.details(SOME)["amodal"].flatten(2).any(2)
+    assert (present.sum(1) == 1 + config.sprites[1]).all()
+
+
+def test_scenes_that_may_not_overlap_do_not() -> None:
+    for config in (apart_sprites(), apart_sprites((3, 3)), tiny_shapes((3, 3))):
+        dataset = config.build()
+        batch, amodal = dataset.gather(SOME), dataset.details(SOME)["amodal"]
+        assert (amodal[:, 1:].sum(1) <= 1).all()
+        assert batch["visible"].all()
+        colours = batch["entity.colour"][:, 1:]
+        same = (colours[:, :, None] == colours[:, None]).all(-1)
+        assert (same == torch.eye(same.shape[1], dtype=torch.bool)).all()
+
+
+def test_later_sprites_hide_earlier_ones() -> None:
+    dataset = two_sprites().build()
+    amodal = dataset.details(SOME)["amodal"]
+    both = amodal[:, 1] & amodal[:, 2]
+    assert 0.3 < both.flatten(1).any(1).float().mean() < 0.9
+    assert (dataset.gather(SOME)["segmentation"][both] == 2).all()
+
+
+def test_pixels_have_the_colour_of_their_entity() -> None:
+    batch = two_sprites().build().gather(SOME)
+    table = batch["entity.colour"].clone()
+    table[:, 0] = 0.1
+    wanted = torch.stack([table[i][batch["segmentation"][i]] for i in range(50)]).permute(0, 3, 1, 2)
+    assert torch.equal(batch["image"][:50], wanted)
+    levels = table[:, 1:] * 255
+    assert torch.allclose(levels, levels.round(), atol=1e-4)
+    assert (table[:, 1:].amax(2) == 1).all()
+    assert (table[:, 1:].amin(2) == 0).all()
+
+
+def test_the_exact_pixels_of_the_tiny_shapes() -> None:
+    dataset = tiny_shapes((1, 1)).build()
+    batch, amodal = dataset.gather(SOME), dataset.details(SOME)["amodal"][:, 1]
+    plus = [[0, 0, 1, 0, 0], [0, 0, 1, 0, 0], [1, 1, 1, 1, 1], [0, 0, 1, 0, 0], [0, 0, 1, 0, 0]]
+    wanted = {1: torch.ones(4, 4), 2: torch.tensor(plus), 3: torch.ones(3, 6)}
+    for code, bitmap in wanted.items():
+        for scene in (batch["entity.shape"][:, 1] == code).nonzero()[:20, 0].tolist():
+            rows, columns = amodal[scene].any(1), amodal[scene].any(0)
+            assert torch.equal(amodal[scene][rows][:, columns], bitmap.bool())
+
+
+def test_boxes_are_where_the_properties_say() -> None:
+    dataset = two_sprites().build()
+    batch, amodal = dataset.gather(SOME), dataset.details(SOME)["amodal"][:, 1:]
+    for name, size, axis in (("x", "width", 2), ("y", "height", 3)):
+        along = amodal.any(axis)
+        places = torch.arange(24.0)
+        low = torch.where(along, places, 99).amin(2)
+        high = torch.where(along, places + 1, -1).amax(2)
+        assert torch.equal((low + high) / 2, batch[f"entity.{name}"][:, 1:])
+        assert torch.equal(high - low, batch[f"entity.{size}"][:, 1:])
+
+
+def test_shapes_sizes_and_numbers_are_equally_likely() -> None:
+    batch = dataclasses.replace(two_sprites(), sprites=(0, 3)).build().gather(torch.arange(4000))
+    shape, width = batch["entity.shape"][:, 1:], batch["entity.width"][:, 1:]
+    number = (shape > 0).sum(1)
+    for values, classes in ((number, range(4)), (shape[shape > 0], (1, 2, 3)), (width[shape > 0], (6, 7, 8, 9))):
+        share = torch.tensor([(values == value).double().mean() for value in classes])
+        deviation = (1 / len(classes) * (1 - 1 / len(classes)) / len(values)) ** 0.5
+        assert (share - 1 / len(classes)).abs().max() < 3.5 * deviation
+
+
+def test_named_colours_are_those_of_the_config() -> None:
+    colour = apart_sprites().build().gather(SOME)["entity.colour"][:, 1:].flatten(0, 1)
+    wanted = torch.tensor([RGB[name] for name in ("red", "green", "cyan")]).float()
+    assert torch.equal(colour.unique(dim=0), wanted.unique(dim=0))
+
+
+def test_distinct_hues_are_apart() -> None:
+    config = dataclasses.replace(two_sprites(), distinct_colours=True)
+    colour = config.build().gather(SOME)["entity.colour"][:, 1:]
+    assert ((colour[:, 0] - colour[:, 1]).abs().amax(1) > 0.5).all()
+
+
+def test_splits_and_seeds_are_other_scenes() -> None:
+    images = [
+        dataclasses.replace(tiny_shapes(), **change).build().gather(SOME[:50])["image"]
+        for change in ({}, {"split": "test"}, {"split": "validation"}, {"seed": 1})
+    ]
+    for i, one in enumerate(images):
+        for other in images[:i]:
+            assert (one == other).flatten(1).all(1).float().mean() < 0.1
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"sprites": (3, 2)}, "the fewest, 0 or more"),
+        ({"sprites": (-1, 2)}, "the fewest, 0 or more"),
+        ({"extent": (9, 6)}, "the smaller first"),
+        ({"extent": (6, 25)}, "no wider than the image"),
+        ({"widths": (4,)}, "1 widths of 3 shapes"),
+        ({"shapes": ()}, "0 shapes"),
+        ({"shapes": ("sqare",)}, "did you mean 'square'"),
+        ({"background": 2.0}, "a grey from 0 to 1"),
+        ({"images": 0}, "at least 1"),
+        ({"colours": ("red",), "distinct_colours": True}, "more colours"),
+        ({"colours": ("reed",)}, "did you mean 'red'"),
+        ({"split": "trian"}, "did you mean 'train'"),
+    ],
+)
+def test_settings_that_cannot_be_are_refused(change: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        dataclasses.replace(two_sprites(), **change).build()
+
+
+def test_sprites_that_do_not_fit_are_an_error_and_no_endless_search() -> None:
+    dataset = SmallScenes.Config(size=10, sprites=(3, 3), overlap=False).build()
+    with pytest.raises(DataError, match=r"without overlap.*fewer or smaller sprites"):
+        dataset.gather(torch.tensor([0]))
