@@ -14,6 +14,17 @@ from percepts.metrics.posterior_mig import posterior_mig
 from percepts.metrics.probe import linear_probe, regression_probe
 from percepts.metrics.robustness import interventional_robustness
 from percepts.metrics.sap import sap, sap_continuous
+from percepts.metrics.segmentation import segmentation_scores
+from percepts.metrics.segmentation_ari import adjusted_rand_index
+from percepts.metrics.segmentation_overlap import (
+    mean_best_overlap,
+    mean_iou,
+    object_recovery,
+    segmentation_covering,
+    slot_count,
+)
+from percepts.metrics.segmentation_tables import Contingency
+from percepts.metrics.segmentation_video import slot_swaps
 from percepts.metrics.suite import evaluate_codes, sample_codes
 from percepts.metrics.udr import udr_scores
 from percepts.metrics.udr_result import UDRGroup, UDRResult
@@ -25,11 +36,13 @@ from percepts.metrics.unsupervised import (
 )
 
 __all__ = [
+    "Contingency",
     "Information",
     "RankCorrelation",
     "UDRGroup",
     "UDRResult",
     "active_units",
+    "adjusted_rand_index",
     "affine_geometry",
     "beta_vae_paper_score",
     "beta_vae_score",
@@ -48,10 +61,13 @@ __all__ = [
     "interventional_robustness",
     "jemmig",
     "linear_probe",
+    "mean_best_overlap",
+    "mean_iou",
     "mig",
     "modularity",
     "modularity_of",
     "mutual_information",
+    "object_recovery",
     "posterior_mig",
     "rank_correlation",
     "regression_probe",
@@ -59,7 +75,11 @@ __all__ = [
     "sample_codes",
     "sap",
     "sap_continuous",
+    "segmentation_covering",
+    "segmentation_scores",
     "selection_regret",
+    "slot_count",
+    "slot_swaps",
     "top",
     "top_agreement",
     "udr_scores",
