@@ -157,12 +157,12 @@ def video(*frames: str) -> np.ndarray:
         (("77889", "77889", "77889"), 0, 4),
         (("77889", "88779", "88779"), 2, 4),
         (("77889", "88779", "77889"), 4, 4),
-        (("77887", "77779", "77889"), 0, 2),
+        (("77889", "77799", "77889"), 0, 3),
     ],
 )
 def test_slot_swaps(found: tuple[str, ...], swaps: int, chances: int) -> None:
     true = video("11220", "11220", "11220")
-    result = slot_swaps(true, video(*found), threshold=0.3)
+    result = slot_swaps(true, video(*found), threshold=0.4)
     assert (result.details["swaps"].item(), result.details["chances"].item()) == (swaps, chances)
     assert result.value == swaps / chances
 
