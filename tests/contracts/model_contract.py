@@ -41,7 +41,9 @@ class FixedStep(StillStep):
         self.noise = noise
 
     def normal(self, like: Tensor) -> Tensor:
-        return self.noise[: like.shape[0], : like.shape[1]].to(like)
+        rows, numbers = self.noise[: like.shape[0]], like[0].numel()
+        wide = rows.repeat(1, -(-numbers // rows.shape[1]))
+        return wide[:, :numbers].reshape(like.shape).to(like)
 
     def uniform(self, like: Tensor) -> Tensor:
         # The last columns, which a model of few latents does not get as normal numbers.

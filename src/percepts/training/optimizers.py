@@ -55,6 +55,9 @@ class Optimizer(Config):
     eps: float = 1e-8
     weight_decay: float = 0.0
     momentum: float = 0.0
+    alpha: float = 0.9
+    """How much of RMSprop's mean square a step keeps: 0.9 is the default of TensorFlow, which the papers used without
+    giving a number; torch's is 0.99."""
     clip_norm: float | None = None
     """Largest L2 norm of the group's gradient; None clips nothing."""
     schedule: Schedule = field(default_factory=Schedule)
@@ -66,6 +69,7 @@ class Optimizer(Config):
             "eps": (0 < self.eps < math.inf, "a positive number"),
             "weight_decay": (0 <= self.weight_decay < math.inf, "a number that is not negative"),
             "momentum": (0 <= self.momentum < 1, "a number in [0, 1)"),
+            "alpha": (0 <= self.alpha < 1, "a number in [0, 1)"),
             "clip_norm": (self.clip_norm is None or 0 < self.clip_norm < math.inf, "a positive number, or none"),
         }
         for name, (right, expected) in checks.items():
@@ -84,5 +88,5 @@ class Optimizer(Config):
             # TensorFlow's accumulator starts at 0.1, torch's at 0: the papers trained with the former.
             return torch.optim.Adagrad(parameters, initial_accumulator_value=0.1, eps=self.eps, **common)
         if self.name == "rmsprop":
-            return torch.optim.RMSprop(parameters, momentum=self.momentum, eps=self.eps, **common)
+            return torch.optim.RMSprop(parameters, alpha=self.alpha, momentum=self.momentum, eps=self.eps, **common)
         return torch.optim.SGD(parameters, momentum=self.momentum, **common)
