@@ -134,6 +134,7 @@ class MONet(nn.Module, Configurable):
         )
         self.geco: Geco | None = config.geco.build(image_shape=self.image_shape) if config.geco else None
         self.couples_batch = self.geco is not None
+        self.needs_segmentation = config.masks in ("given", "wrong")
         if config.initialisation == "truncated_normal":
             truncated_normal(self)
 

@@ -110,7 +110,9 @@ def take_apart(
     for indices in chosen.split(BATCH):
         batch = dataset.gather(indices, device)
         image = batch.pop("image") if change is None else change(batch.pop("image"))
-        rows.append(_rows(model.decompose(image, slots), image))
+        # A model whose masks are given is a baseline: it is told what the others must find.
+        told = {"segmentation": batch["segmentation"]} if getattr(model, "needs_segmentation", False) else {}
+        rows.append(_rows(model.decompose(image, slots, **told), image))
         truth.append({key: value.cpu() for key, value in batch.items()})
         line.update(min(len(chosen), len(rows) * BATCH))
     line.close()
