@@ -133,6 +133,11 @@ class RefinementNetwork(nn.Module, Configurable):
 
     places: Tensor
 
+    @property
+    def differentiates(self) -> bool:
+        """Whether any input is a gradient."""
+        return bool({"dcomponents", "dmask", "dzp"} & set(self.config.inputs))
+
     def start(self, rows: int) -> Memory:
         """The memory before the first step, for B·K rows."""
         if self.lstm is None:
@@ -211,7 +216,9 @@ class LSTMCell(nn.Module):
         self.gates = nn.Linear(inputs + units, 4 * units)
 
     def forward(
-        self, value: Float[Tensor, "rows inputs"], memory: tuple[Float[Tensor, "rows units"], Float[Tensor, "rows units"]]
+        self,
+        value: Float[Tensor, "rows inputs"],
+        memory: tuple[Float[Tensor, "rows units"], Float[Tensor, "rows units"]],
     ) -> tuple[Float[Tensor, "rows units"], Float[Tensor, "rows units"]]:
         output, cell = memory
         opened = full_precision(self.gates(torch.cat([value, output.to(value.dtype)], dim=1)))
