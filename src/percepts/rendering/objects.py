@@ -1,4 +1,4 @@
-"""What there is to see in 3-D: scenes of objects, a camera and a light as tensors."""
+"""What there is to see in 3-D: scenes of objects, of what they are made, a camera and lamps as tensors."""
 
 from __future__ import annotations
 
@@ -12,14 +12,63 @@ from torch import Tensor
 from percepts.core.errors import DataError
 from percepts.rendering.primitives import Primitive
 
+TEXTURES = ("none", "checker", "stripes")
+"""What `Materials.texture` numbers: one colour; cubes of two colours in turn; layers of two colours across the object's
+z axis, or across the x axis of what is flat."""
+
+
+@dataclass(frozen=True)
+class Lamp:
+    """A source of light.
+
+    Attributes:
+        place: where it is; for a `directional` lamp the way from anywhere towards it, of any length.
+        strength: 1 lights what faces it fully.
+        colour: of its light, in [0, 1]; white if None.
+        directional: infinitely far away, like the sun.
+        radius: of the ball that shines, in metres (as seen from 1 m away where directional): above 0 the edges of
+            shadows are soft.
+        points: how many points in the ball, always the same, shadows are cast from. Only shadows see the ball.
+    """
+
+    place: Float[Tensor, "*lamps 3"]
+    strength: float = 1.0
+    colour: Float[Tensor, "*tints 3"] | None = None
+    directional: bool = False
+    radius: float = 0.0
+    points: int = 4
+
+
+@dataclass(frozen=True)
+class Materials:
+    """What objects are made of; None stands for the default everywhere.
+
+    Attributes:
+        diffuse: share of the light that is scattered in the object's colour; 1.
+        specular: strength of the highlights of Blinn's model, in the lamp's colour; 0.
+        shininess: exponent of the highlights, above 0; 32.
+        mirror: share of the surroundings that is seen in the object, tinted by its colour as in metal; 0.
+        texture: a number into `TEXTURES`; 0.
+        second_colour: the texture's other colour; black.
+        texture_size: metres from one change of colour to the next, in the object's own frame; 1.
+    """
+
+    diffuse: Float[Tensor, "batch objects"] | None = None
+    specular: Float[Tensor, "batch objects"] | None = None
+    shininess: Float[Tensor, "batch objects"] | None = None
+    mirror: Float[Tensor, "batch objects"] | None = None
+    texture: Int64[Tensor, "batch objects"] | None = None
+    second_colour: Float[Tensor, "batch objects 3"] | None = None
+    texture_size: Float[Tensor, "batch objects"] | None = None
+
 
 @dataclass(frozen=True)
 class ObjectScene:
-    """B scenes of N objects, seen by a pinhole camera and lit by one lamp.
+    """B scenes of N objects, seen by a pinhole camera and lit by lamps.
 
     Scenes with fewer objects are padded: what is not `present` is not looked at, whatever its numbers are. World
     coordinates are right-handed, in metres. The camera looks along its z axis, x to the right and y **down**. Walls and
-    floors are objects like any other.
+    floors are objects like any other; see `room_planes`. A video of T frames is T scenes.
 
     Attributes:
         shapes: the primitives that `shape` chooses from.
@@ -31,10 +80,15 @@ class ObjectScene:
         camera: world from camera, for all scenes or for each.
         intrinsics: focal lengths and centre (f_x, f_y, c_x, c_y) as fractions of the image's width, height, width,
             height: they serve images of any size. See `pinhole`.
-        light: where the lamp is.
+        light: where the one lamp of strength 1 is, or lamps.
         background: colour where nothing is hit; black if None.
+        zenith: the sky's colour straight up; the background's colour turns into it with the sine of the elevation,
+            starting at the horizon. None for a background of one colour.
         present: which objects exist; all if None.
-        ambient: the share of light that comes from everywhere, in [0, 1].
+        label: the number of each object in the segmentation, from 0, which is the background's: objects of one number
+            are one thing. n + 1 for object n if None.
+        materials: what the objects are made of; Lambert's law alone if None.
+        ambient: the share of light that comes from everywhere, in [0, 1]; the lamps' light is scaled by the rest.
     """
 
     shapes: tuple[Primitive, ...]
@@ -45,10 +99,24 @@ class ObjectScene:
     colour: Float[Tensor, "batch objects 3"]
     camera: Float[Tensor, "*batch 4 4"]
     intrinsics: Float[Tensor, "*lenses 4"]
-    light: Float[Tensor, "*lamps 3"]
+    light: Float[Tensor, "*lamps 3"] | tuple[Lamp, ...]
     background: Float[Tensor, "*skies 3"] | None = None
+    zenith: Float[Tensor, "*zeniths 3"] | None = None
     present: Bool[Tensor, "batch objects"] | None = None
+    label: Int64[Tensor, "batch objects"] | None = None
+    materials: Materials | None = None
     ambient: float = 0.3
+
+    @property
+    def lamps(self) -> tuple[Lamp, ...]:
+        """`light` as lamps."""
+        return self.light if isinstance(self.light, tuple) else (Lamp(self.light),)
+
+    @property
+    def labels(self) -> Int64[Tensor, "batch objects"]:
+        """`label`, or the default."""
+        count = torch.arange(1, self.shape.shape[1] + 1, device=self.shape.device)
+        return count.expand_as(self.shape) if self.label is None else self.label
 
 
 def look_at(eye: Float[Tensor, "*batch 3"], target: Float[Tensor, "*batch 3"]) -> Float[Tensor, "*batch 4 4"]:
@@ -96,55 +164,26 @@ def pinhole(field_of_view: float, aspect: float = 1.0) -> Float[Tensor, "4"]:
     return torch.tensor([focal / aspect, focal, 0.5, 0.5])
 
 
-def check_objects(scene: ObjectScene) -> None:
-    """Make sure that the tensors fit together and hold numbers that can be drawn.
+def room_planes(
+    width: float, depth: float, height: float
+) -> tuple[Float[Tensor, "5 3"], Float[Tensor, "5 3 3"], Float[Tensor, "5 3"]]:
+    """Position, rotation and size of five `Plane`s: a floor in z = 0 around the origin and the walls around it, in the
+    order floor, +x, +y, -x, -y. The sky shows above the walls.
+
+    Args:
+        width: of the floor along x, in metres.
+        depth: of the floor along y.
+        height: of the walls.
 
     Raises:
-        DataError: shapes that do not fit, numbers that are not finite or positive where they must be, an unknown
-            primitive, a matrix that is no rotation, a round primitive of unequal half extents.
+        DataError: a length that is not positive and finite.
     """
-    if scene.shape.ndim != 2:
-        raise DataError(f"shape of shape {tuple(scene.shape.shape)}", "[B, N]")
-    batch, objects = scene.shape.shape
-    wanted: dict[str, tuple[int, ...]] = {"position": (3,), "rotation": (3, 3), "size": (3,), "colour": (3,)}
-    for name, tail in {**wanted, "present": ()}.items():
-        value = getattr(scene, name)
-        if value is not None and tuple(value.shape) != (batch, objects, *tail):
-            raise DataError(f"{name} of shape {tuple(value.shape)}", f"{[batch, objects, *tail]}, to go with shape")
-    for name, tail in {"camera": (4, 4), "intrinsics": (4,), "light": (3,), "background": (3,)}.items():
-        value = getattr(scene, name)
-        if value is None:
-            continue
-        if tuple(value.shape) not in (tail, (batch, *tail)):
-            raise DataError(f"{name} of shape {tuple(value.shape)}", f"{list(tail)} or {[batch, *tail]}")
-        if not bool(value.isfinite().all()):
-            raise DataError(f"{name} has values that are NaN or infinite", "finite numbers")
-    if not bool((scene.intrinsics[..., :2] > 0).all()):
-        raise DataError("a focal length that is not positive", "f_x and f_y above 0")
-    if not 0 <= scene.ambient <= 1:
-        raise DataError(f"ambient = {scene.ambient}", "a share in [0, 1]")
-    there = torch.ones_like(scene.shape, dtype=torch.bool) if scene.present is None else scene.present
-    for name in ("position", "rotation", "colour"):
-        if not bool(getattr(scene, name)[there].isfinite().all()):
-            raise DataError(f"{name} has values that are NaN or infinite", "finite numbers")
-    turns = {"rotation": scene.rotation[there], "camera": scene.camera.reshape(-1, 4, 4)[:, :3, :3]}
-    for name, rotation in turns.items():
-        if not bool(((rotation @ rotation.mT - torch.eye(3).to(rotation)).abs() < 1e-3).all()):
-            raise DataError(f"a matrix in {name} that is no rotation", "orthonormal columns")
-    _check_sizes(scene, there)
-
-
-def _check_sizes(scene: ObjectScene, there: Tensor) -> None:
-    kinds = scene.shape[there]
-    if kinds.numel() and not 0 <= int(kinds.min()) <= int(kinds.max()) < len(scene.shapes):
-        raise DataError(f"shape numbers from {int(kinds.min())} to {int(kinds.max())}", "indices into `shapes`")
-    for number, primitive in enumerate(scene.shapes):
-        size = scene.size[there & (scene.shape == number)]
-        name = type(primitive).__name__.lower()
-        size = size[:, :2] if primitive.flat else size
-        if not bool((size > 0).all()) or not (primitive.flat or bool(size.isfinite().all())):
-            raise DataError(f"a {name} whose half extents are not all positive and finite", "numbers above 0")
-        round_ = size[:, list(primitive.equal_axes)]
-        if round_.numel() and not torch.allclose(round_, round_[:, :1].expand_as(round_)):
-            axes = ", ".join("xyz"[axis] for axis in primitive.equal_axes)
-            raise DataError(f"a {name} of unequal half extents", f"the same along {axes}")
+    if not all(0 < length < math.inf for length in (width, depth, height)):
+        raise DataError(f"a room of {width} x {depth} x {height} metres", "lengths above 0")
+    x, y, z = width / 2, depth / 2, height / 2
+    position = torch.tensor([[0, 0, 0], [x, 0, z], [0, y, z], [-x, 0, z], [0, -y, z]])
+    size = torch.tensor([[x, y, 0], [y, z, 0], [z, x, 0], [y, z, 0], [z, x, 0]])
+    flat = torch.eye(3)
+    along_x = torch.tensor([[0.0, 0, 1], [1, 0, 0], [0, 1, 0]])
+    along_y = torch.tensor([[0.0, 1, 0], [0, 0, 1], [1, 0, 0]])
+    return position, torch.stack([flat, along_x, along_y, along_x, along_y]), size

@@ -1,4 +1,5 @@
-"""What a ray can hit: planes, spheres, boxes, cylinders, capsules, each where its own frame puts it.
+"""What a ray can hit: planes, spheres, boxes, cylinders, capsules, cones, each where its own frame puts it. Polyhedra
+are in `polyhedra`.
 
 A new primitive is one more class with a `hit`; it only has to be convex, or flat. Rays are given by components, three
 tensors each for origin and direction, so that whatever is the same for all rays of an object is computed once.
@@ -54,7 +55,8 @@ class Plane(Primitive):
     def hit(self, origin: Vector, direction: Vector, size: Vector) -> tuple[Tensor, Normal]:
         distance = -origin[2] / direction[2]
         for axis in (0, 1):
-            if not bool(size[axis].isinf().all()):
+            # Endless planes need no test; on a GPU, looking whether they are endless would cost more than the test.
+            if size[axis].is_cuda or not bool(size[axis].isinf().all()):
                 outside = (origin[axis] + distance * direction[axis]).abs() > size[axis]
                 distance = torch.where(outside, torch.inf, distance)
         return distance, (None, None, -direction[2].sign())
@@ -117,6 +119,55 @@ class Capsule(Primitive):
         distance, _ = _round((origin[0], origin[1], origin[2] - centre), direction, size[0])
         x, y = ((origin[axis] + distance * direction[axis]) / size[0] for axis in (0, 1))
         return distance, (x, y, (origin[2] + distance * direction[2] - centre) / size[0])
+
+
+class Cone(Primitive):
+    """An upright circular cone: its axis is z, the tip at +z, and the first half extents are the radius of its base."""
+
+    equal_axes = (0, 1)
+
+    def hit(self, origin: Vector, direction: Vector, size: Vector) -> tuple[Tensor, Normal]:
+        # From the point nearest to the centre on, the numbers are as small as the cone itself, wherever the camera is.
+        square = sum(d * d for d in direction)
+        assert isinstance(square, Tensor)
+        middle = -sum(o * d for o, d in zip(origin, direction)) / square.clamp(min=_TINY)
+        x, y, z = (o + middle * d for o, d in zip(origin, direction))
+        slope = size[0] / (2 * size[2])
+        down, fall = (size[2] - z) * slope, -direction[2] * slope
+        near_side, far_side = _nappe(x, y, down, direction[0], direction[1], fall)
+        base = (-size[2] - z) / torch.where(direction[2] == 0, _TINY, direction[2])
+        rising = direction[2] >= 0
+        on_base = rising & (base > near_side)
+        distance = torch.where(on_base, base, near_side)
+        distance = torch.where(
+            distance <= torch.where(rising, far_side, torch.minimum(far_side, base)), distance, torch.inf
+        )
+        radius = (down + distance * fall).clamp(min=_TINY)
+        stretch = (1 + slope * slope).sqrt()
+        normal_x, normal_y = (
+            torch.where(on_base, 0.0, (start + distance * way) / (radius * stretch))
+            for start, way in ((x, direction[0]), (y, direction[1]))
+        )
+        return distance + middle, (normal_x, normal_y, torch.where(on_base, -1.0, slope / stretch))
+
+
+def _nappe(x: Tensor, y: Tensor, w: Tensor, dx: Tensor, dy: Tensor, dw: Tensor) -> tuple[Tensor, Tensor]:
+    """Where rays enter and leave x² + y² <= w², w >= 0: possibly at minus or plus infinity; NaN where they miss."""
+    a = dx * dx + dy * dy - dw * dw
+    b = x * dx + y * dy - w * dw
+    c = x * x + y * y - w * w
+    a = torch.where(a == 0, _TINY, a)
+    root = (b * b - a * c).sqrt()
+    # Of the two ways to write a root of a quadratic, each sum takes the one that does not cancel.
+    sum_ = torch.where(b < 0, root - b, -root - b)
+    one, other = sum_ / a, c / torch.where(sum_ == 0, _TINY, sum_)
+    first, second = torch.minimum(one, other), torch.maximum(one, other)
+    steep = a < 0
+    near = torch.where(steep, torch.where(dw > 0, second, -torch.inf), first)
+    far = torch.where(steep & (dw <= 0), first, torch.where(steep, torch.inf, second))
+    # A shallow ray meets one half of the double cone only.
+    missed = ~steep & (w + 0.5 * (first + second) * dw < 0)
+    return torch.where(missed, torch.nan, near), far
 
 
 def _slab(origin: Tensor, direction: Tensor, half: Tensor) -> tuple[Tensor, Tensor]:

@@ -1,0 +1,158 @@
+"""Who is seen where: every object is looked for in a window around it, and the nearest stays.
+
+Its rays are made in its own frame: there the direction is linear in the pixel, so a whole window costs three additions.
+What needs the object's own frame, the lamps' light by Lambert's law and the texture, is found here too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from percepts.rendering.frames import (
+    Bounds,
+    Frames,
+    PerScene,
+    components,
+    every_window,
+    members,
+    pixel_windows,
+    rays_of,
+)
+from percepts.rendering.objects import Lamp
+from percepts.rendering.primitives import Normal, Primitive, Vector
+
+_INWARDS = 1e-3
+"""How far below the surface, in units of the texture, its colour is looked up: faces lie on borders of the texture."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What to find beside depth and number: the light of these `lamps`, `normal`s, the `texture`."""
+
+    lamps: tuple[Lamp, ...] = ()
+    normal: bool = False
+    texture: bool = False
+
+
+@dataclass(frozen=True)
+class Pattern(PerScene):
+    """Textures of the objects: `kind` [B, N], a number into `TEXTURES`, once more on the CPU, and `size` [B, N]."""
+
+    kind: Tensor
+    on_cpu: Tensor
+    size: Tensor
+
+
+@dataclass
+class Canvas:
+    """What is nearest, [B, rows, columns] each: depth, the object's number (from 1; 0 is nothing), the cosine between
+    normal and lamp for every lamp, the three components of the normal in the world, whether the texture shows its
+    second colour."""
+
+    depth: Tensor
+    number: Tensor
+    lambert: list[Tensor]
+    normal: list[Tensor]
+    second: Tensor | None
+
+
+def cast(
+    shapes: tuple[Primitive, ...],
+    frames: Frames,
+    bounds: Bounds,
+    pattern: Pattern | None,
+    size: tuple[int, int],
+    wanted: Wanted,
+) -> Canvas:
+    """What the cameras see, in images of `size` (height, width)."""
+    depth = torch.full((len(frames.kind), *size), torch.inf, dtype=frames.rays.dtype, device=frames.rays.device)
+    canvas = Canvas(
+        depth=depth,
+        number=torch.zeros_like(depth, dtype=torch.int64),
+        lambert=[torch.zeros_like(depth) for _ in wanted.lamps],
+        normal=[torch.zeros_like(depth) for _ in range(3 * wanted.normal)],
+        second=torch.zeros_like(depth, dtype=torch.bool) if wanted.texture else None,
+    )
+    for slot, shape, some in members(frames.kind, shapes):
+        _draw(canvas, shape, frames, bounds, pattern, some, slot, wanted)
+    return canvas
+
+
+def _draw(
+    canvas: Canvas,
+    shape: Primitive,
+    frames: Frames,
+    bounds: Bounds,
+    pattern: Pattern | None,
+    some: Tensor,
+    slot: int,
+    wanted: Wanted,
+) -> None:
+    """Draw object `slot` of the scenes `some`, where it is nearer than what is there."""
+    height, width = canvas.depth.shape[1:]
+    corner, columns, rows = pixel_windows(frames.window[some, slot], width, height)
+    if columns <= 0 or rows <= 0:
+        return
+    device = canvas.depth.device
+    textured = pattern is not None and bool(pattern.on_cpu[some, slot].any())
+    start = (some * height * width + corner[:, 1] * width + corner[:, 0]).to(device)
+    some, corner = some.to(device), corner.to(device)
+    eye, size = components(frames.eye[some, slot]), components(frames.size[some, slot])
+    rays = rays_of(frames.rays[some, slot], corner, (columns, rows), (width, height))
+    distance, normal = shape.hit(eye, rays, size)
+    depth = every_window(canvas.depth, rows, columns)
+    below = depth.index_select(0, start)
+    nearer = (distance > 0) & (distance < below)
+    depth.index_copy_(0, start, torch.where(nearer, distance, below))
+
+    def lay(channel: Tensor, value: Tensor | float) -> None:
+        windows = every_window(channel, rows, columns)
+        windows.index_copy_(0, start, torch.where(nearer, value, windows.index_select(0, start)))
+
+    number = every_window(canvas.number, rows, columns)
+    number.index_copy_(0, start, number.index_select(0, start).masked_fill_(nearer, slot + 1))
+    for index, (lamp, lambert) in enumerate(zip(wanted.lamps, canvas.lambert)):
+        place = components(frames.lamps[some, slot, index])
+        lay(lambert, lambert_of(normal, distance, eye, rays, place, lamp.directional))
+    if canvas.normal:
+        turn = bounds.turn[some, slot].to(distance)[:, :, :, None, None]
+        for axis, channel in enumerate(canvas.normal):
+            lay(channel, _dot(normal, turn[:, axis].unbind(1), distance))
+    if canvas.second is not None:
+        second = torch.zeros_like(nearer)
+        if textured and pattern is not None:
+            point = [origin + distance * ray for origin, ray in zip(eye, rays)]
+            kind, unit = (value[some, slot][:, None, None] for value in (pattern.kind, pattern.size))
+            second = second_colour(kind, unit, point, normal, shape.flat)
+        lay(canvas.second, second)
+
+
+def lambert_of(normal: Normal, distance: Tensor, eye: Vector, rays: Vector, lamp: Vector, directional: bool) -> Tensor:
+    """The cosine between the normal and the way to the lamp, 0 on the far side."""
+    away = list(lamp)
+    if not directional:
+        away = [(end - start) - distance * ray for start, ray, end in zip(eye, rays, lamp)]
+    length = (away[0].square() + away[1].square()).add_(away[2].square()).sqrt_()
+    facing = sum(n * a for n, a in zip(normal, away) if n is not None)
+    assert isinstance(facing, Tensor)
+    return (facing / length.clamp_(min=1e-20)).clamp_(min=0)
+
+
+def second_colour(kind: Tensor, unit: Tensor, point: list[Tensor], normal: Normal, flat: bool) -> Tensor:
+    """Whether points on a surface, in the object's frame, have the texture's second colour."""
+    cells = [
+        (where / unit if outwards is None else where / unit - _INWARDS * outwards).floor()
+        for where, outwards in zip(point, normal)
+    ]
+    checker = (cells[0] + cells[1] + cells[2]).remainder(2) == 1
+    stripes = cells[0 if flat else 2].remainder(2) == 1
+    return torch.where(kind == 1, checker, stripes & (kind == 2))
+
+
+def _dot(normal: Normal, row: tuple[Tensor, ...], like: Tensor) -> Tensor:
+    total = sum(n * r for n, r in zip(normal, row) if n is not None)
+    assert isinstance(total, Tensor)
+    return total.expand_as(like)
