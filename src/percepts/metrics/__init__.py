@@ -16,6 +16,8 @@ from percepts.metrics.robustness import interventional_robustness
 from percepts.metrics.sap import sap, sap_continuous
 from percepts.metrics.segmentation import segmentation_scores
 from percepts.metrics.segmentation_ari import adjusted_rand_index
+from percepts.metrics.segmentation_colour import colour_clusters, colour_grouping, colour_labels, property_labels
+from percepts.metrics.segmentation_decomposition import decomposition_scores
 from percepts.metrics.segmentation_overlap import (
     mean_best_overlap,
     mean_iou,
@@ -23,6 +25,7 @@ from percepts.metrics.segmentation_overlap import (
     segmentation_covering,
     slot_count,
 )
+from percepts.metrics.segmentation_runs import Explanations, SlotAlignment, align_slots, distinct_explanations
 from percepts.metrics.segmentation_tables import Contingency
 from percepts.metrics.segmentation_video import slot_swaps
 from percepts.metrics.suite import evaluate_codes, sample_codes
@@ -37,20 +40,28 @@ from percepts.metrics.unsupervised import (
 
 __all__ = [
     "Contingency",
+    "Explanations",
     "Information",
     "RankCorrelation",
+    "SlotAlignment",
     "UDRGroup",
     "UDRResult",
     "active_units",
     "adjusted_rand_index",
     "affine_geometry",
+    "align_slots",
     "beta_vae_paper_score",
     "beta_vae_score",
+    "colour_clusters",
+    "colour_grouping",
+    "colour_labels",
     "completeness_of",
     "dci",
     "dcimig",
+    "decomposition_scores",
     "discretise",
     "disentanglement_of",
+    "distinct_explanations",
     "downstream",
     "entropy",
     "evaluate_codes",
@@ -69,6 +80,7 @@ __all__ = [
     "mutual_information",
     "object_recovery",
     "posterior_mig",
+    "property_labels",
     "rank_correlation",
     "regression_probe",
     "rmig",

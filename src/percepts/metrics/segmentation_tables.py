@@ -55,7 +55,8 @@ class Contingency:
         """
         if backgrounds < 0:
             raise DataError(f"backgrounds = {backgrounds}", "how many of the first entities are background, 0 or more")
-        one, other = as_label_maps(true, "true labels"), as_label_maps(predicted, "predicted labels")
+        one, entities = as_label_maps(true, "true labels")
+        other, slots = as_label_maps(predicted, "predicted labels")
         if one.shape != other.shape:
             raise DataError(
                 f"true labels of shape {tuple(one.shape)} and predicted ones of shape {tuple(other.shape)}",
@@ -64,9 +65,8 @@ class Contingency:
             )
         frames = one.shape[1] if one.ndim == 4 else 1
         flat = one.reshape(len(one) * frames, -1), other.to(one.device).reshape(len(one) * frames, -1)
-        entities, slots = max(int(one.max()) + 1, backgrounds), int(other.max()) + 1
-        counts = count_pairs(*flat, entities, slots)
-        return cls(counts.reshape(len(one), frames, entities, slots), backgrounds)
+        counts = count_pairs(*flat, max(entities, backgrounds), slots)
+        return cls(counts.reshape(len(one), frames, *counts.shape[1:]), backgrounds)
 
     @property
     def joint(self) -> Int[np.ndarray, "images entities slots"]:
@@ -121,8 +121,8 @@ def count_pairs(
     return torch.cat(counts).reshape(images, first, second).cpu().numpy()
 
 
-def as_label_maps(labels: LabelMaps, name: str = "labels") -> Tensor:
-    """Whole-number labels [N,H,W] or [N,T,H,W] from 0, as a tensor on the device where they are.
+def as_label_maps(labels: LabelMaps, name: str = "labels") -> tuple[Tensor, int]:
+    """Whole-number labels [N,H,W] or [N,T,H,W] as a tensor on the device where they are, and one more than the largest.
 
     Raises:
         DataError: another number of dimensions, no pixels, fractions, or labels below 0 or above 4095.
@@ -140,14 +140,14 @@ def as_label_maps(labels: LabelMaps, name: str = "labels") -> Tensor:
         raise DataError(f"{name} of shape {tuple(tensor.shape)}", "at least one image with pixels")
     if tensor.dtype in _UNCOMMON:
         tensor = tensor.long()
-    least, largest = int(tensor.min()), int(tensor.max())
+    least, largest = (int(one) for one in tensor.aminmax())
     if least < 0 or largest > _LARGEST_LABEL:
         raise DataError(
             f"{name} from {least} to {largest}",
             f"numbers from 0 to {_LARGEST_LABEL}",
             "np.unique(labels, return_inverse=True)[1], with the background's entities first",
         )
-    return tensor
+    return tensor, largest + 1
 
 
 def _from_array(array: np.ndarray, name: str) -> Tensor:
