@@ -7,36 +7,21 @@ from typing import Any
 import torch
 from model_contract import ModelContract
 from slot_model_contract import SlotModelContract
+from small_monet import small_monet
 
 from percepts.core.capabilities import Batch
 from percepts.core.config import Config
-from percepts.nn.unet import UNet
 from percepts.objects.geco import Geco
-from percepts.objects.monet import MONet, component_decoder, component_encoder
-
-
-def small(**settings) -> MONet.Config:
-    return MONet.Config(
-        **{
-            "image_shape": (3, 16, 12),
-            "slots": 3,
-            "latent_size": 4,
-            "attention": UNet.Config(channels=(4, 6), hidden=(8,)),
-            "encoder": component_encoder(channels=(4, 6), hidden=(12,), activation="elu"),
-            "decoder": component_decoder((6, 6, 6, 6)),
-            **settings,
-        }
-    )
 
 
 class TestMONet(SlotModelContract):
     def config(self) -> Config:
-        return small()
+        return small_monet()
 
 
 class TestMONetOfOtherSettings(SlotModelContract):
     def config(self) -> Config:
-        return small(
+        return small_monet(
             image_shape=(1, 15, 13),
             mixture_over="channel",
             recon="weighted",
@@ -50,7 +35,7 @@ class TestMONetOfOtherSettings(SlotModelContract):
 
 class TestMONetWithGeco(SlotModelContract):
     def config(self) -> Config:
-        return small(geco=Geco.Config(goal=-1.0, rate=1e-3))
+        return small_monet(geco=Geco.Config(goal=-1.0, rate=1e-3))
 
 
 class WithSegmentation(ModelContract):
@@ -81,9 +66,9 @@ class WithSegmentation(ModelContract):
 
 class TestComponentsOfGivenMasks(WithSegmentation):
     def config(self) -> Config:
-        return small(masks="given")
+        return small_monet(masks="given")
 
 
 class TestComponentsOfOneMask(WithSegmentation):
     def config(self) -> Config:
-        return small(masks="all_in_one")
+        return small_monet(masks="all_in_one")
