@@ -33,6 +33,7 @@ from percepts.data.small_scenes import SmallScenes, apart_sprites, tiny_shapes, 
 from percepts.data.sprite_factors import SpriteFactors, small_objects
 from percepts.data.sprites import ColouredSprites, Pebbles, Sprites
 from percepts.data.stream import Stream, StreamConfig
+from percepts.data.tetrominoes import Tetrominoes
 from percepts.data.wrapped import DictDataset
 
 __all__ = [
@@ -77,6 +78,7 @@ __all__ = [
     "Stream",
     "StreamConfig",
     "Subsampled",
+    "Tetrominoes",
     "Union",
     "apart_sprites",
     "neighbour_distance",

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from dataclasses import dataclass, field
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
 import torch
@@ -18,6 +19,9 @@ from percepts.data.hashed_draws import Draws
 from percepts.data.scenes import SceneDataset
 
 Split = Literal["train", "validation", "test"]
+
+_CPU_PIXELS, _GPU_PIXELS = 1 << 20, 1 << 27
+"""Pixels of entities worked on at a time: about what the caches hold, and what a GPU needs to be busy."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -83,12 +87,7 @@ class FlatScenes(SceneDataset):
             IndexError: an index is negative or too large.
             DataError: a scene that cannot be made.
         """
-        scene = self._scene(self._draws(indices, device))
-        segmentation = topmost(scene.amodal)
-        entities = torch.arange(scene.amodal.shape[1], device=segmentation.device)
-        visible = (segmentation.flatten(1)[:, None] == entities[:, None]).any(2)
-        batch = {"image": painted(scene, segmentation), "segmentation": segmentation, "visible": visible}
-        return batch | {f"entity.{name}": value for name, value in scene.properties.items()}
+        return self._in_parts(self._batch, indices, device)
 
     def details(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
         """`amodal` and `unoccluded` of the scenes at `indices` [B].
@@ -97,22 +96,43 @@ class FlatScenes(SceneDataset):
             IndexError: an index is negative or too large.
             DataError: a scene that cannot be made.
         """
-        scene = self._scene(self._draws(indices, device))
-        alone = scene.amodal if scene.shade is None else scene.amodal * scene.shade
-        unoccluded = scene.colour[..., None, None] * alone[:, :, None]
-        return {"amodal": scene.amodal, "unoccluded": unoccluded}
+        return self._in_parts(self._details, indices, device)
 
-    def _draws(self, indices: Tensor, device: torch.device | str) -> Draws:
+    def _batch(self, draws: Draws) -> Batch:
+        scene = self._scene(draws)
+        segmentation = topmost(scene.amodal)
+        batch = {
+            "image": painted(scene, segmentation),
+            "segmentation": segmentation,
+            "visible": seen(segmentation, self.entities),
+        }
+        return batch | {f"entity.{name}": value for name, value in scene.properties.items()}
+
+    def _details(self, draws: Draws) -> Batch:
+        scene = self._scene(draws)
+        alone = scene.amodal if scene.shade is None else scene.amodal * scene.shade
+        return {"amodal": scene.amodal, "unoccluded": scene.colour[..., None, None] * alone[:, :, None]}
+
+    def _in_parts(self, make: Callable[[Draws], Batch], indices: Tensor, device: torch.device | str) -> Batch:
+        """What `make` gives, from as many scenes at a time as the caches hold; scenes do not depend on each other."""
         check_places(indices, len(self))
-        return Draws(indices.to(device), self.config.seed, ("scene", self.config.split))
+        draws = Draws(indices.to(device), self.config.seed, ("scene", self.config.split))
+        pixels = self.entities * self.image_shape[1] * self.image_shape[2] * (self.frames or 1)
+        budget = _CPU_PIXELS if draws.number.device.type == "cpu" else _GPU_PIXELS
+        parts = [make(replace(draws, number=part)) for part in draws.number.split(max(1, budget // pixels))]
+        return {key: torch.cat([part[key] for part in parts]) for key in parts[0]} if len(parts) > 1 else parts[0]
 
 
 def topmost(amodal: Bool[Tensor, "*batch entities height width"]) -> Int64[Tensor, "*batch height width"]:
     """The last entity that covers each pixel; 0 where none does."""
-    seen = torch.zeros_like(amodal.select(-3, 0), dtype=torch.int64)
-    for entity, mask in enumerate(amodal.unbind(-3)):
-        seen.masked_fill_(mask, entity)
-    return seen
+    numbers = torch.arange(amodal.shape[-3], dtype=torch.uint8, device=amodal.device)  # bytes are compared fastest
+    return (amodal.to(torch.uint8) * numbers[:, None, None]).amax(-3).long()
+
+
+def seen(segmentation: Int64[Tensor, "batch *place"], entities: int) -> Bool[Tensor, "batch entities"]:
+    """Which entities some pixel shows."""
+    none = torch.zeros(len(segmentation), entities, dtype=torch.bool, device=segmentation.device)
+    return none.scatter_(1, segmentation.flatten(1), True)
 
 
 def painted(
@@ -122,8 +142,9 @@ def painted(
     batch, entities, channels = scene.colour.shape
     # One look-up a pixel in a table of all colours of the batch, whose rows are the channels.
     start = torch.arange(batch, device=segmentation.device)[:, None, None] * entities
-    table = scene.colour.reshape(-1, channels).T
-    image = torch.stack([row[segmentation + start] for row in table], dim=1)
+    places = (segmentation + start).flatten()
+    table = scene.colour.reshape(-1, channels).T.contiguous()
+    image = torch.stack([row.index_select(0, places).view_as(segmentation) for row in table], dim=1)
     if scene.shade is not None:
         image *= scene.shade.gather(1, segmentation[:, None])
     return image
@@ -144,7 +165,8 @@ def paste(
     across = torch.arange(size[1], device=which.device) - left[..., None]
     row = (which[..., None] * rows + down.clamp(-1, rows - 2) + 1) * columns
     column = across.clamp(-1, columns - 2) + 1
-    return table.flatten()[row[..., :, None] + column[..., None, :]]
+    places = row[..., :, None] + column[..., None, :]
+    return table.flatten().index_select(0, places.flatten()).view(places.shape)
 
 
 def with_background(sprites: Tensor, background: float = 0) -> Tensor:

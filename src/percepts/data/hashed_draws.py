@@ -63,8 +63,24 @@ class Draws:
         return replace(self, number=self.number[rows] * ATTEMPTS + which)
 
 
+@dataclass(frozen=True)
+class Attempt:
+    """One attempt at each of some scenes.
+
+    Attributes:
+        rows: which of the scenes.
+        scene: draws of the whole scene; they change every `TRIES` attempts.
+        place: draws of where things are, new in every attempt.
+    """
+
+    rows: Int64[Tensor, " rows"]
+    scene: Draws
+    place: Draws
+
+
 Values = dict[str, Tensor]
-Propose = Callable[[Draws, Draws], tuple[Values, Bool[Tensor, " rows"]]]
+Propose = Callable[[Attempt], tuple[Values, Bool[Tensor, " rows"]]]
+"""Gives values [rows, …] and what is accepted."""
 
 
 def first_accepted(draws: Draws, propose: Propose, what: str, fix: str, attempts: int = 20 * TRIES) -> Values:
@@ -72,8 +88,7 @@ def first_accepted(draws: Draws, propose: Propose, what: str, fix: str, attempts
 
     Args:
         draws: of the scenes.
-        propose: makes one attempt for each of its rows from two sets of draws, those of the whole scene, which change
-            every `TRIES` attempts, and those of its placement, new in every attempt; gives values and what is accepted.
+        propose: makes the attempts.
         what: is drawn, for the error.
         fix: what to change where no attempt succeeds.
         attempts: after which a scene is given up.
@@ -87,7 +102,7 @@ def first_accepted(draws: Draws, propose: Propose, what: str, fix: str, attempts
     while True:
         rows = open_.repeat_interleave(size)
         which = torch.arange(first, first + size, device=device).repeat(len(open_))
-        values, good = propose(draws.attempt(rows, which // TRIES), draws.attempt(rows, which))
+        values, good = propose(Attempt(rows, draws.attempt(rows, which // TRIES), draws.attempt(rows, which)))
         good = good.reshape(len(open_), size)
         best = good.to(torch.uint8).argmax(1)
         done = good.gather(1, best[:, None])[:, 0] if len(open_) else good.new_zeros(0)

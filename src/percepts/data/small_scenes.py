@@ -12,7 +12,7 @@ from torch import Tensor
 from percepts.core.config import one_of
 from percepts.core.errors import ConfigError
 from percepts.data.flat_scenes import FlatScene, FlatScenes, GeneratedConfig, paste, with_background
-from percepts.data.hashed_draws import Draws, Values, first_accepted
+from percepts.data.hashed_draws import Attempt, Draws, Values, first_accepted
 from percepts.data.scenes import Property
 from percepts.rendering.colour import hsv_to_rgb
 
@@ -118,9 +118,10 @@ class SmallScenes(FlatScenes):
             with_background(masks, True), table, {name: with_background(value) for name, value in properties.items()}
         )
 
-    def _propose(self, scene: Draws, place: Draws) -> tuple[Values, Bool[Tensor, " rows"]]:
+    def _propose(self, attempt: Attempt) -> tuple[Values, Bool[Tensor, " rows"]]:
         """What there is, and where."""
         config, most = self.config, self.config.sprites[1]
+        scene, place = attempt.scene, attempt.place
         device = scene.number.device
         count = scene.whole("sprites", *config.sprites)
         present = torch.arange(most, device=device) < count[:, None]
