@@ -81,10 +81,7 @@ class SpatialBroadcastDecoder(nn.Module, Configurable):
         self.first = nn.Conv2d(depths[0], depths[1], self.kernels[0])
         rest: list[nn.Module] = []
         for i in range(1, len(self.kernels)):
-            rest.append(activation(config.activation))
-            if self.same and self.kernels[i] > 1:
-                rest.append(nn.ZeroPad2d(_margins(self.kernels[i])))
-            rest.append(nn.Conv2d(depths[i], depths[i + 1], self.kernels[i]))
+            rest += [activation(config.activation), *_convolution(depths[i], depths[i + 1], self.kernels[i], self.same)]
         self.rest = nn.Sequential(*rest)
         initialise(self, config.initialisation)
 
@@ -178,6 +175,16 @@ def broadcast_convolution(
     else:
         places = F.conv2d(F.pad(coordinates[None].to(weight.dtype), margins), weight[:, latent_size:], bias)
     return places + tiles
+
+
+def _convolution(inputs: int, outputs: int, kernel: int, same: bool) -> list[nn.Module]:
+    """A convolution that keeps the size, or does not pad. Odd kernels pad by themselves, without copying the input."""
+    if not same or kernel == 1:
+        return [nn.Conv2d(inputs, outputs, kernel)]
+    if kernel % 2 == 0:
+        return [nn.ZeroPad2d(_margins(kernel)), nn.Conv2d(inputs, outputs, kernel)]
+    # The layer that does nothing keeps the names that weights have in older checkpoints.
+    return [nn.Identity(), nn.Conv2d(inputs, outputs, kernel, padding=kernel // 2)]
 
 
 def _margins(kernel: int) -> tuple[int, int, int, int]:
