@@ -21,6 +21,7 @@ from percepts.report.grids import grid, labelled_rows
 from percepts.report.images import as_image, diverging, to_pixels
 from percepts.report.material import Material, gather_material
 from percepts.report.sections.code import FRAMES, central_image, gap_of, strip_of
+from percepts.report.slot_figures import SLOT_FIGURES, SLOT_FILMS
 from percepts.report.svg import nats, share
 from percepts.report.traversal import traverse
 from percepts.report.tuning import position_factors, position_maps
@@ -34,7 +35,7 @@ def save_figures(
 ) -> list[Path]:
     """Write the figures that the model's capabilities allow to `figures/` in the run folder; returns their paths.
 
-    Stills are PNG files; `traversals.gif` shows the active latents moving.
+    Stills are PNG files; `traversals.gif` shows the active latents moving, `refinement.gif` and `tracking.gif` slots.
 
     They show the same images, in the same order, as the report of the same seed.
 
@@ -48,7 +49,7 @@ def save_figures(
         with torch.no_grad():
             material = gather_material(run, model, dataset, evaluation, seed)
             drawn = {name: image for name, make in FIGURES.items() if (image := make(material)) is not None}
-            animation = traversal_animation(material)
+            films = {name: film for name, make in FILMS.items() if (film := make(material)) is not None}
     finally:
         model.train(was_training)
     paths = []
@@ -57,9 +58,9 @@ def save_figures(
         image.save(file, "PNG", optimize=True)
         paths.append(run.path / "figures" / f"{name}.png")
         write_bytes(paths[-1], file.getvalue())
-    if animation is not None:
-        paths.append(run.path / "figures" / "traversals.gif")
-        write_bytes(paths[-1], animation)
+    for name, film in films.items():
+        paths.append(run.path / "figures" / f"{name}.gif")
+        write_bytes(paths[-1], film)
     return paths
 
 
@@ -125,7 +126,9 @@ FIGURES: dict[str, Callable[[Material], Image.Image | None]] = {
     "samples": sample_figure,
     "data": data_figure,
     "position_maps": position_figure,
+    **SLOT_FIGURES,
 }
+FILMS: dict[str, Callable[[Material], bytes | None]] = {"traversals": traversal_animation, **SLOT_FILMS}
 
 
 def _tiles(pixels: np.ndarray, columns: int = 12) -> Image.Image:

@@ -8,18 +8,25 @@ from dataclasses import dataclass
 from typing import Any
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from percepts.core.capabilities import Batch, Encodes
 from percepts.core.errors import RunError
 from percepts.core.random import torch_generator
 from percepts.core.runs import Run
+from percepts.core.slots import Decomposes, Decomposition
 from percepts.data.dataset import FactorDataset, ImageDataset
+from percepts.data.scenes import SceneDataset
+from percepts.report.slot_usage import SlotUsage, measure_slots
+from percepts.report.slots import join_decompositions, to_cpu
 from percepts.report.traversal import Latents, measure_latents
 from percepts.report.tuning import device_of
 
 IMAGES = 256
+SCENES = 24
+"""Images where the model takes them apart: each costs as much as its slots."""
+AT_ONCE = 8
 COLOURS = 10
 
 
@@ -32,10 +39,12 @@ class Material:
         info: the content of run.json.
         log: the lines of training, oldest first.
         evaluation: the content of evaluation.json, or nothing.
-        batch: up to `IMAGES` random items, on the model's device.
+        batch: up to `IMAGES` (`SCENES`) random items, on the model's device; of scenes such as training did not show.
         mean: the posterior means of these images, [B, D], on the CPU; None without a vector code.
         latents: how much each latent is used: as evaluated, or else over these images.
         seed: of every choice that the report makes.
+        decomposition: what the model makes of the images, on the CPU; None where it does not take images apart.
+        slots: how its slots are used over these images.
     """
 
     run: Run
@@ -49,11 +58,21 @@ class Material:
     mean: Float[Tensor, "batch latents"] | None
     latents: Latents | None
     seed: int
+    decomposition: Decomposition | None = None
+    slots: SlotUsage | None = None
 
     @property
     def images(self) -> Float[Tensor, "batch channels height width"]:
-        """The sample of images."""
+        """The sample of images; of videos the first frames."""
         return self.batch["image"]
+
+    @property
+    def truth(self) -> Int[Tensor, "batch height width"] | None:
+        """The true entity of every pixel of the images on the CPU, where the data know it."""
+        known = self.batch.get("segmentation")
+        if known is None:
+            return None
+        return (known if known.ndim == 3 else known[:, 0]).cpu()
 
     @property
     def factors(self) -> FactorDataset | None:
@@ -86,7 +105,11 @@ def gather_material(
     Raises:
         RunError: the run's files cannot be read.
     """
-    count = min(IMAGES, len(dataset))
+    takes_apart = isinstance(model, Decomposes)
+    whole = dataset
+    if isinstance(dataset, SceneDataset):
+        dataset = dataset.unseen()
+    count = min(SCENES if takes_apart else IMAGES, len(dataset))
     # A dataset may be far too large for a permutation: distinct enough indices are drawn from more than needed.
     drawn = torch.randint(len(dataset), (4 * count,), generator=torch_generator(seed, "report", "images"))
     few = len(dataset) <= 4 * IMAGES
@@ -94,8 +117,13 @@ def gather_material(
     if not few:
         order = order[torch.randperm(len(order), generator=torch_generator(seed, "report", "order"))]
     batch = dataset.gather(order[:count], device_of(model))
-    mean, latents = None, None
-    if isinstance(model, Encodes):
+    if "image" not in batch and "video" in batch:
+        batch["image"] = batch["video"][:, 0]
+    mean, latents, decomposition = None, None, None
+    if isinstance(model, Decomposes):
+        parts = [to_cpu(model.decompose(images)) for images in batch["image"].split(AT_ONCE)]
+        decomposition = join_decompositions(parts)
+    elif isinstance(model, Encodes):
         posterior = model.encode(batch["image"])
         if posterior.mean.ndim == 2:
             mean, latents = posterior.mean.float().cpu(), measure_latents(posterior)
@@ -103,7 +131,7 @@ def gather_material(
     return Material(
         run=run,
         model=model,
-        dataset=dataset,
+        dataset=whole,
         config=read_config(run),
         info=run.info(),
         log=[line for line in run.metrics() if isinstance(line, dict) and "step" in line],
@@ -112,6 +140,8 @@ def gather_material(
         mean=mean,
         latents=latents,
         seed=seed,
+        decomposition=decomposition,
+        slots=None if decomposition is None else measure_slots(decomposition),
     )
 
 

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from jaxtyping import Float64
-from PIL import Image, ImageDraw
+from PIL import Image, ImageDraw, ImageFont
 
 from percepts.core.files import write_bytes
 from percepts.report.grids import font
@@ -180,12 +180,22 @@ def _captioned(image: Image.Image, caption: str, density: int) -> Image.Image:
     if not caption:
         return image
     face, margin, step = font(round(4 + 7 * density)), 9 * density, 13 * density + 2
-    sample = "Every dot is a run, every line a median: look for the blue one."
-    letters = max(20, int((image.width - 2 * margin) / (face.getlength(sample) / len(sample))))
-    lines = textwrap.wrap(caption, letters)
+    lines = _wrapped(caption, face, max(image.width - 2 * margin, 120))
     canvas = Image.new("RGB", (image.width, image.height + step * len(lines) + margin), "white")
     canvas.paste(image, (0, 0))
     draw = ImageDraw.Draw(canvas)
     for number, line in enumerate(lines):
         draw.text((margin, image.height + 4 + step * number), line, fill=SOFT, font=face)
     return canvas
+
+
+def _wrapped(words: str, face: ImageFont.FreeTypeFont, width: float) -> list[str]:
+    """Lines of at most `width` pixels; a word wider than that has a line to itself."""
+    lines = [""]
+    for word in words.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if lines[-1] and face.getlength(longer) > width:
+            lines.append(word)
+        else:
+            lines[-1] = longer
+    return lines

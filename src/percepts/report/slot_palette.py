@@ -7,6 +7,7 @@ out from white and from black paper. The first few differ most.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -42,9 +43,16 @@ def colour_masks(labels: Any) -> UInt8[np.ndarray, "*batch height width 3"]:
     return np.where((array < 0)[..., None], UNKNOWN, colours[np.clip(array, 0, None)])
 
 
-def blend_masks(mask: Float[Tensor, "*batch slots height width"]) -> UInt8[np.ndarray, "*batch height width 3"]:
-    """Soft masks that sum to 1 over the slots as RGB: undecided pixels show a mixture of their slots' colours."""
-    colours = torch.from_numpy(np.stack([_colour(number) for number in range(mask.shape[-3])])).float()
+def blend_masks(
+    mask: Float[Tensor, "*batch slots height width"], numbers: Sequence[int] | None = None
+) -> UInt8[np.ndarray, "*batch height width 3"]:
+    """Soft masks that sum to 1 over the slots as RGB: undecided pixels show a mixture of their slots' colours.
+
+    Args:
+        numbers: of the slots, by which they are coloured; by default 0, 1, …
+    """
+    chosen = range(mask.shape[-3]) if numbers is None else numbers
+    colours = torch.from_numpy(np.stack([_colour(number) for number in chosen])).float()
     mixed = torch.einsum("...khw,kc->...hwc", mask.detach().float().cpu().nan_to_num(0.0), colours)
     return mixed.clamp(0, 255).round().to(torch.uint8).numpy()
 

@@ -11,9 +11,15 @@ from percepts.report.sections.factors import factors
 from percepts.report.sections.pictures import data, reconstructions, samples
 from percepts.report.sections.record import configuration, reproduction, scores, training
 from percepts.report.sections.section import Section
+from percepts.report.sections.slots import decomposition, editing, refinement, slots, tracking
 
 SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
+    decomposition,
     traversals,
+    slots,
+    refinement,
+    tracking,
+    editing,
     reconstructions,
     scores,
     usage,

@@ -24,7 +24,10 @@ def reconstructions(material: Material) -> Section | None:
     if not isinstance(material.model, Reconstructs):
         return None
     images = material.images
-    drawn = torch.cat([material.model.reconstruct(part) for part in images.split(64)]).clamp(0, 1)
+    if material.decomposition is not None:
+        drawn = material.decomposition.reconstruction.to(images.device)
+    else:
+        drawn = torch.cat([material.model.reconstruct(part) for part in images.split(64)]).clamp(0, 1)
     squared = (drawn - images).square().flatten(1).mean(dim=1).cpu()
     worst = squared.nan_to_num(torch.inf).argsort(descending=True)[: min(WORST, len(images) // 8)].tolist()
     chosen = list(range(min(PAIRS, len(images))))
