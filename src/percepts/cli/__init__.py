@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Sequence
 
 from percepts import __version__
+from percepts.cli.data import data
 from percepts.cli.showing import doctor, presets, report, reproduce, runs
 from percepts.cli.sweeps import select, sweep
 from percepts.cli.training import evaluate, train
@@ -20,6 +21,7 @@ HELP = f"""percepts {__version__}: learn factors, objects, relations and concept
   percepts runs list [FOLDER]    the runs in a folder; also: runs show RUN, runs diff RUN RUN
   percepts sweep PRESET …        presets × a grid of settings × seeds, side by side here or on a Ray cluster; resumable
   percepts select SWEEP          rank a sweep's runs without labels (UDR), choose one, write a report
+  percepts data list             datasets; also: data preview NAME, data cache NAME, data check FILE
   percepts presets               what can be trained, with what to expect
   percepts reproduce STUDY       a study: presets, seeds, claims; writes RESULTS.md
   percepts doctor                versions, devices, threads, optional features
@@ -76,6 +78,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "runs": runs,
     "sweep": sweep,
     "select": select,
+    "data": data,
     "presets": presets,
     "reproduce": reproduce,
     "doctor": doctor,

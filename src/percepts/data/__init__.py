@@ -2,6 +2,7 @@
 
 from percepts.data.arrays import ArrayDataset, ArrayFile
 from percepts.data.cache import Preloaded, PreloadedFactors
+from percepts.data.cached_scenes import CachedImages, CachedScenes
 from percepts.data.cars3d import Cars3D
 from percepts.data.celeba import CelebA
 from percepts.data.chairs import Chairs
@@ -26,6 +27,13 @@ from percepts.data.held_out import HeldOut, PartialGrid, split
 from percepts.data.minis import Blobs24, Shapes24, Squares24
 from percepts.data.mpi3d import MPI3D
 from percepts.data.nuisance import Nuisance
+from percepts.data.published_scenes import (
+    CaterRecords,
+    ClevrRecords,
+    MultiDSpritesRecords,
+    ObjectsRoomRecords,
+    TetrominoesRecords,
+)
 from percepts.data.rooms import ObjectInRoom
 from percepts.data.shapes3d import Shapes3D
 from percepts.data.small_norb import SmallNORB
@@ -41,10 +49,14 @@ __all__ = [
     "ArrayDataset",
     "ArrayFile",
     "Blobs24",
+    "CachedImages",
+    "CachedScenes",
     "Cars3D",
+    "CaterRecords",
     "CelebA",
     "Chairs",
     "Circles",
+    "ClevrRecords",
     "ColouredSprites",
     "Continuous",
     "ContinuousWorld",
@@ -59,8 +71,10 @@ __all__ = [
     "ImageFolder",
     "Intersection",
     "Jittered",
+    "MultiDSpritesRecords",
     "Nuisance",
     "ObjectInRoom",
+    "ObjectsRoomRecords",
     "PartialGrid",
     "Pebbles",
     "Preloaded",
@@ -79,6 +93,7 @@ __all__ = [
     "StreamConfig",
     "Subsampled",
     "Tetrominoes",
+    "TetrominoesRecords",
     "Union",
     "apart_sprites",
     "neighbour_distance",
