@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 from jaxtyping import Float
@@ -26,31 +27,30 @@ class Explanation:
         posterior: q(z).
         kl: of every latent.
         rows: the sampled latents as the decoder got them, [B·K, D].
-        output: of the decoder: means, then the mask's logit.
-        pull_back: the gradient of `rows` for one of `output`; None where nobody asked for it.
+        pull_back: the gradient of `rows` for one of the decoder's output; None where nobody asked for it.
+        appearance: the pixels' means, not bounded.
+        mask_logit: m̂.
         log_mask: ln m.
         log_prob_slots: ln p(x_i | slot k), summed over the channels.
         log_prob: ln p(x_i) of the mixture.
+        shown: what the refinement network was shown, by name, once it was.
     """
 
     posterior: SlotPosterior
     kl: Float[Tensor, "batch slots latents"]
     rows: Float[Tensor, "rows latents"]
-    output: Float[Tensor, "batch slots channels height width"]
     pull_back: Callable[[Tensor], Tensor] | None
+    appearance: Float[Tensor, "batch slots channels height width"]
+    mask_logit: Float[Tensor, "batch slots 1 height width"]
     log_mask: Float[Tensor, "batch slots height width"]
     log_prob_slots: Float[Tensor, "batch slots height width"]
     log_prob: Float[Tensor, "batch height width"]
+    shown: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def slots(self) -> int:
         """K."""
-        return self.output.shape[1]
-
-    @property
-    def appearance(self) -> Float[Tensor, "batch slots channels height width"]:
-        """The pixels' means, not bounded."""
-        return self.output[:, :, :-1]
+        return self.log_mask.shape[1]
 
     @property
     def nll(self) -> Float[Tensor, " batch"]:
@@ -71,7 +71,7 @@ class Explanation:
         """
         makers: dict[str, Callable[[], Tensor]] = {
             "components": lambda: self.appearance,
-            "mask": lambda: self.output[:, :, -1:],
+            "mask": lambda: self.mask_logit,
             "pred_mask": lambda: self.log_mask.exp().unsqueeze(2),
             "posterior": lambda: responsibilities(self.log_prob_slots, wanted.posterior == "ratio").unsqueeze(2),
             "log_prob": lambda: self.log_prob[:, None, None],
@@ -80,31 +80,37 @@ class Explanation:
             ).unsqueeze(2),
             "zp": lambda: self.posterior.parameters,
         }
-        raw = {name: make() for name, make in makers.items() if name in wanted.inputs}
-        return {"image": image.unsqueeze(1), **raw, **self._gradients(wanted.inputs, share)}
+        asked: set[str] = set(wanted.inputs)
+        raw = {name: make() for name, make in makers.items() if name in asked}
+        return {"image": image.unsqueeze(1), **raw, **self._gradients(asked, share)}
 
-    def _gradients(self, wanted: tuple[str, ...], share: float) -> dict[str, Tensor]:
+    def _gradients(self, wanted: set[str], share: float) -> dict[str, Tensor]:
         """The gradients of L among `wanted`; no second derivatives come with them."""
-        if not {"dcomponents", "dmask", "dzp"} & set(wanted):
+        if not {"dcomponents", "dmask", "dzp"} & wanted:
             return {}
-        (of_output,) = torch.autograd.grad(share * self.nll.sum(), self.output, retain_graph=True)
-        found = {"dcomponents": of_output[:, :, :-1], "dmask": of_output[:, :, -1:]}
+        found = dict(
+            zip(
+                ("dcomponents", "dmask"),
+                torch.autograd.grad(share * self.nll.sum(), (self.appearance, self.mask_logit), retain_graph=True),
+            )
+        )
         if "dzp" in wanted and self.pull_back is not None:
-            of_rows = self.pull_back(of_output.flatten(0, 1))
+            of_rows = self.pull_back(torch.cat([found["dcomponents"], found["dmask"]], dim=2).flatten(0, 1))
             ends, starts = [self.rows, share * self.kl.sum()], [of_rows, None]
             (found["dzp"],) = torch.autograd.grad(ends, self.posterior.parameters, starts, retain_graph=True)
         return {name: value for name, value in found.items() if name in wanted}
 
 
 def explain_pixels(
-    output: Float[Tensor, "batch slots channels height width"],
-    image: Float[Tensor, "batch image_channels height width"],
+    appearance: Float[Tensor, "batch slots channels height width"],
+    mask_logit: Float[Tensor, "batch slots 1 height width"],
+    image: Float[Tensor, "batch channels height width"],
     density: Density,
     scale: float | Tensor,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """ln m, ln p(x_i | slot k) and ln p(x_i) for a decoder's output: means, then the mask's logit."""
-    log_mask = output[:, :, -1].log_softmax(dim=1)
-    log_prob_slots = log_density(density, image, output[:, :, :-1], scale).sum(2)
+    """ln m, ln p(x_i | slot k) and ln p(x_i) for the pixels' means and the masks' logits."""
+    log_mask = mask_logit.squeeze(2).log_softmax(dim=1)
+    log_prob_slots = log_density(density, image, appearance, scale).sum(2)
     return log_mask, log_prob_slots, torch.logsumexp(log_mask + log_prob_slots, dim=1)
 
 
@@ -138,8 +144,9 @@ def counterfactual(
 
 
 def _others(value: Float[Tensor, "batch slots height width"]) -> Float[Tensor, "batch slots height width"]:
-    """ln Σ_{j≠k} exp(value_j) for every slot k."""
-    none = torch.full_like(value[:, :1], -torch.inf)
-    before = torch.cat([none, value[:, :-1].logcumsumexp(dim=1)], dim=1)
-    after = torch.cat([value[:, 1:].flip(1).logcumsumexp(dim=1).flip(1), none], dim=1)
-    return torch.logaddexp(before, after)
+    """ln Σ_{j≠k} exp(value_j) for every slot k, of two slots or more."""
+    slots = value.unbind(1)
+    up_to = list(itertools.accumulate(slots, torch.logaddexp))
+    from_on = list(itertools.accumulate(reversed(slots), torch.logaddexp))[::-1]
+    inner = [torch.logaddexp(before, after) for before, after in zip(up_to[:-2], from_on[2:])]
+    return torch.stack([from_on[1], *inner, up_to[-2]], dim=1)

@@ -34,8 +34,7 @@ from torch import Tensor, nn
 from percepts.core.capabilities import Batch, Losses, Step
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
-from percepts.core.errors import ConfigError, DataError, NonFiniteError
-from percepts.core.random import torch_generator
+from percepts.core.errors import ConfigError
 from percepts.core.slots import Decomposition, Slots, labels
 from percepts.nn.broadcast import SpatialBroadcastDecoder
 from percepts.nn.layers import full_precision
@@ -43,6 +42,15 @@ from percepts.nn.mixture import Density
 from percepts.objects import checks, symptoms
 from percepts.objects.explanation import Explanation, explain_pixels
 from percepts.objects.geco import Geco
+from percepts.objects.iodine_steps import (
+    Draw,
+    LossWeights,
+    check_loss_weights,
+    frames_of,
+    loss_weights,
+    seen_frames,
+    still_noise,
+)
 from percepts.objects.monet import truncated_normal
 from percepts.objects.recomputation import plain, recalled, without_gradients
 from percepts.objects.refinement import Memory, RefinementNetwork
@@ -52,9 +60,6 @@ from percepts.objects.terms import SlotTerms
 DECODER_CAPACITY = 5.0
 """The constant that the published code appends to the latents."""
 FIRST_LEARNED_SCALE = 0.1
-
-Draw = Callable[[Tensor], Tensor]
-"""Standard normal noise like a tensor [B, K, D], another at every call."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +124,7 @@ class IODINE(nn.Module, Configurable):
         first_scale: float | None = None
         first_scale_steps: int = 0
         prior_std: float = 1.0
-        loss_weights: Literal["linear", "constant"] | tuple[float, ...] = "linear"
+        loss_weights: LossWeights = "linear"
         beta: float = 1.0
         kl_warm_up: int = 0
         geco: Geco.Config | None = None
@@ -156,6 +161,9 @@ class IODINE(nn.Module, Configurable):
         )
         if config.initialisation == "truncated_normal":
             truncated_normal(self)
+        for layer in self.modules():
+            if isinstance(layer, nn.ELU):
+                layer.inplace = True  # Its backward pass reads the output alone, which the next layer keeps anyway.
         bound = math.sqrt(6 / (4 * config.latent_size))
         self.first = nn.Parameter(torch.empty(2 * config.latent_size).uniform_(-bound, bound))
         learned = config.scale is None
@@ -165,7 +173,7 @@ class IODINE(nn.Module, Configurable):
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Σ_t w_t L_t over `batch["image"]` [B,C,H,W], or over `batch["video"]` [B,T+1,C,H,W]."""
-        frames = self._frames(batch["video" if self.config.sequential else "image"], None)
+        frames = frames_of(batch["video" if self.config.sequential else "image"], self.config.steps, self.image_shape)
         scale = self.scale(step.index)
         start = self.start(len(frames[0]), self.config.slots)
         nll, kl = [], []
@@ -189,7 +197,8 @@ class IODINE(nn.Module, Configurable):
             more["scale"] = self.log_scale.detach().exp()
         if self.geco is not None:
             more["kl_weight"] = weight
-        return Losses({"model": loss}, {**terms.log(), **more})
+        log = {name: value for name, value in terms.log().items() if name != "kl_mask"}
+        return Losses({"model": loss}, {**log, **more})
 
     def iterate(
         self,
@@ -237,11 +246,12 @@ class IODINE(nn.Module, Configurable):
             latents = posterior.sample(draw(posterior.mean.detach()))
             rows = self._rows(latents)
             output, pull_back = self._decode(rows, keep, pulls, len(image))
-            output = output.unflatten(0, latents.shape[:2])
             if not output.requires_grad:
                 output.requires_grad_(differentiates)
-            pixels = explain_pixels(output, image, self.config.density, scale)
-            return Explanation(posterior, posterior.kl(self.config.prior_std), rows, output, pull_back, *pixels)
+            appearance, mask_logit = output.unflatten(0, latents.shape[:2]).split((len(image[0]), 1), dim=2)
+            pixels = explain_pixels(appearance, mask_logit, image, self.config.density, scale)
+            kl = posterior.kl(self.config.prior_std)
+            return Explanation(posterior, kl, rows, pull_back, appearance, mask_logit, *pixels)
 
     def improve(self, image: Tensor, belief: Belief, explanation: Explanation, keep: bool) -> Belief:
         """Show the refinement network what `explanation` says about `image`."""
@@ -250,6 +260,7 @@ class IODINE(nn.Module, Configurable):
             raw = explanation.inputs(image, self.config.refinement, share)
         with torch.inference_mode(False), torch.set_grad_enabled(keep):
             prepared = self.refinement.prepare(raw, explanation.slots)
+            explanation.shown = prepared
             parameters, memory = self.refinement(belief.parameters, prepared, belief.memory)
             better = Belief(parameters, memory)
         return better if keep else better.detached()
@@ -292,18 +303,7 @@ class IODINE(nn.Module, Configurable):
         self, image: Tensor, steps: int | None = None, slots: int | None = None
     ) -> list[dict[str, Float[Tensor, "batch slots *rest"]]]:
         """What the refinement network is shown at every step, by name, as it sees it: normalised where it is."""
-        slots = self.config.slots if slots is None else slots
-        shown: list[dict[str, Tensor]] = []
-        frames = self._seen(image, steps)
-        belief, draw = self.start(len(frames[0]), slots), self._still_draw(len(frames) - 1, None)
-        for frame in frames[:-1]:
-            explanation = self.explain(frame, belief, draw, self.scale(), keep=False, refines=True)
-            raw = explanation.inputs(frame, self.config.refinement, 1.0)
-            with torch.no_grad():
-                shown.append(self.refinement.prepare(raw, explanation.slots))
-                parameters, memory = self.refinement(belief.parameters, shown[-1], belief.memory)
-            belief = Belief(parameters, memory)
-        return shown
+        return [explanation.shown for explanation in list(self._explanations(image, steps, slots, None))[:-1]]
 
     def components(
         self, latents: Float[Tensor, "batch slots latents"]
@@ -346,7 +346,8 @@ class IODINE(nn.Module, Configurable):
 
     def diagnose(self, entries: symptoms.Entries) -> dict[str, str]:
         """Signs in the training log that the slots do not bind."""
-        scale = float(self.scale())
+        scale = self.scale()
+        scale = float(scale.detach()) if isinstance(scale, Tensor) else scale
         deviation = scale * math.pi / math.sqrt(3) if self.config.density == "logistic" else scale
         return symptoms.binding(entries, self.config.slots, deviation)
 
@@ -360,40 +361,10 @@ class IODINE(nn.Module, Configurable):
         return self.iterate(frames, self.start(len(frames[0]), slots), draw, self.scale(), keep=False)
 
     def _seen(self, image: Tensor, steps: int | None) -> list[Tensor]:
-        """The frames of an image or video that somebody wants to have taken apart."""
-        frames = self._frames(image, steps)
-        if not bool(torch.isfinite(image).all()):
-            raise NonFiniteError("an image holds NaN or infinity", "numbers in [0, 1]")
-        # Tensors of inference mode cannot take part in the gradients that inference needs.
-        with torch.inference_mode(False):
-            return [frame.detach().clone() if frame.is_inference() else frame.detach() for frame in frames]
-
-    def _frames(self, image: Tensor, steps: int | None) -> list[Tensor]:
-        if image.dim() == 5:
-            if steps is not None and steps != image.shape[1] - 1:
-                raise DataError(f"a video of {image.shape[1]} frames for {steps} steps", "one frame more than steps")
-            checks.check_images(image[:, 0], self.image_shape)
-            return list(image.unbind(1))
-        steps = self.config.steps if steps is None else steps
-        if steps < 0:
-            raise ConfigError(f"steps = {steps}", "0 or more")
-        return [checks.check_images(image, self.image_shape)] * (steps + 1)
+        return seen_frames(image, steps, self.config.steps, self.image_shape)
 
     def _still_draw(self, steps: int, generator: torch.Generator | None) -> Draw:
-        """Noise outside of training: none at the last of `steps`. Without a generator it is the same for all images,
-        and that of a slot does not depend on how many there are."""
-        numbers = iter(range(steps + 1))
-
-        def draw(like: Tensor) -> Tensor:
-            number = next(numbers)
-            if number == steps:
-                return torch.zeros_like(like)
-            if generator is not None:
-                return torch.randn(like.shape, generator=generator, device=generator.device).to(like)
-            fixed = torch_generator(self.config.noise_seed, "slots", number)
-            return torch.randn(like.shape[1:], generator=fixed).to(like).expand_as(like)
-
-        return draw
+        return still_noise(steps, self.config.noise_seed, generator)
 
     def _rows(self, latents: Float[Tensor, "batch slots latents"]) -> Float[Tensor, "rows latents"]:
         """The slots as the decoder takes them."""
@@ -425,26 +396,3 @@ def slot_decoder(
 ) -> SpatialBroadcastDecoder.Config:
     """The published decoder: a broadcast at the image's size, padded convolutions with ELU."""
     return SpatialBroadcastDecoder.Config(channels=channels, kernel=kernel, activation="elu", extra_channels=1)
-
-
-def loss_weights(kind: Literal["linear", "constant"] | tuple[float, ...], steps: int) -> list[float]:
-    """The weights of L_0 … L_T.
-
-    Raises:
-        ConfigError: a list of another length.
-    """
-    if isinstance(kind, tuple):
-        return check_loss_weights(kind, steps)
-    return [1.0 if kind == "constant" else t / max(1, steps) for t in range(steps + 1)]
-
-
-def check_loss_weights(weights: tuple[float, ...], steps: int) -> list[float]:
-    """`weights` as a list.
-
-    Raises:
-        ConfigError: there is not one for every belief, one is negative or not finite, or all are 0.
-    """
-    right = len(weights) == steps + 1 and all(math.isfinite(w) and w >= 0 for w in weights) and any(weights)
-    if not right:
-        raise ConfigError(f"loss_weights = {weights}", f"{steps + 1} weights, not negative and not all 0")
-    return list(weights)

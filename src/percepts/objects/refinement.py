@@ -44,7 +44,7 @@ SpatialInput = Literal[
 FlatInput = Literal["dzp", "flat_capacity", "zp"]
 SPATIAL: tuple[SpatialInput, ...] = get_args(SpatialInput)
 FLAT: tuple[FlatInput, ...] = get_args(FlatInput)
-GRADIENT_LIKE = ("counterfactual", "dcomponents", "dmask", "log_prob", "dzp")
+GRADIENT_LIKE: tuple[SpatialInput | FlatInput, ...] = ("counterfactual", "dcomponents", "dmask", "log_prob", "dzp")
 CAPACITY = 0.5
 """The value of the two constant inputs."""
 
@@ -172,7 +172,7 @@ class RefinementNetwork(nn.Module, Configurable):
             raw: what `config.inputs` asks for but the constant ones, [B, K or 1, …].
         """
         image = raw["image"]
-        prepared = {}
+        prepared: dict[str, Tensor] = {}
         for name in (*self.spatial, *self.flat):
             value = self._constant(name, image) if name not in raw else raw[name]
             if name in self.config.stop_gradients:
@@ -185,11 +185,10 @@ class RefinementNetwork(nn.Module, Configurable):
     def _constant(self, name: str, image: Tensor) -> Tensor:
         if name == "coordinates":
             size = (image.shape[-2], image.shape[-1])
-            fits = self.places.shape[1:] == size
-            places = self.places
-            if not fits:
-                places = coordinate_channels(self.config.coordinates, size, self.config.frequencies).to(image.device)
-            return places[None, None]
+            if self.places.shape[1:] == size:
+                return self.places[None, None]
+            places = coordinate_channels(self.config.coordinates, size, self.config.frequencies)
+            return places.to(image.device)[None, None]
         shape = (1, 1, 1, *image.shape[-2:]) if name == "capacity" else (1, 1, 1)
         return image.new_full((), CAPACITY).expand(shape)
 

@@ -1,4 +1,4 @@
-"""IODINE's posterior over slots: diagonal Gaussians whose variance is a softplus (Greff et al. 2019, published code)."""
+"""IODINE's posterior over slots: Gaussians whose variance is a softplus (Greff et al. 2019, as in its code)."""
 
 from __future__ import annotations
 
