@@ -10,7 +10,7 @@ from torch import Tensor
 
 from percepts.core.errors import CapabilityError, DataError
 
-Regime = Literal["given", "all_in_one", "wrong"]
+MaskSource = Literal["attention", "given", "all_in_one", "wrong"]
 
 OUTSIDE = -1000.0
 """ln m of a hard mask outside of it: no pixel's error outweighs it, and it is finite."""
@@ -27,7 +27,7 @@ def hard_log_masks(
     return (owner != numbers).float() * OUTSIDE
 
 
-def in_regime(regime: Regime, segmentation: Tensor | None, image: Tensor) -> Int[Tensor, "batch height width"]:
+def in_regime(regime: MaskSource, segmentation: Tensor | None, image: Tensor) -> Int[Tensor, "batch height width"]:
     """The segmentation that a regime trains with: the scene's own, that of the batch's previous one, or one entity.
 
     "wrong" masks come from the part of the batch that is at hand, so accumulated training mixes other scenes.

@@ -43,7 +43,7 @@ from percepts.nn.mixture import MixtureOver, log_density, mask_kl, mixture_nll, 
 from percepts.nn.unet import UNet
 from percepts.objects import checks, symptoms
 from percepts.objects.geco import Geco
-from percepts.objects.masks import GIVEN_FLOOR, Regime, hard_log_masks, in_regime
+from percepts.objects.masks import GIVEN_FLOOR, MaskSource, hard_log_masks, in_regime
 from percepts.objects.memory import in_chunks, recomputed
 from percepts.objects.terms import SlotTerms
 
@@ -98,7 +98,7 @@ class MONet(nn.Module, Configurable):
         mixture_over: MixtureOver = "pixel"
         recon: Literal["mixture", "weighted"] = "mixture"
         pixel_bound: Literal["sigmoid", "none"] = "sigmoid"
-        masks: Literal["attention"] | Regime = "attention"
+        masks: MaskSource = "attention"
         even_start: bool = False
         geco: Geco.Config | None = None
         log_variance_range: tuple[float, float] | None = (-12.0, 6.0)

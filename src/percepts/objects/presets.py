@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from percepts.nn.unet import UNet, unet_channels
 from percepts.objects.geco import Geco
+from percepts.objects.masks import MaskSource
 from percepts.objects.monet import MONet, component_decoder, component_encoder
 
 
@@ -86,7 +87,7 @@ def monet_small24(slots: int = 3) -> MONet.Config:
     return _small(slots=slots, blocks=3, latents=8)
 
 
-def monet_components24(masks: str = "given", slots: int = 3) -> MONet.Config:
+def monet_components24(masks: MaskSource = "given", slots: int = 3) -> MONet.Config:
     """The component VAE of `monet_small24` alone, with masks from a segmentation (the paper's section 2.2).
 
     One scale of 0.1 for all slots (our choice; the paper's is unverified) and no masks' KL. Adam 1e-3, batch 32, 600
@@ -103,7 +104,7 @@ def monet_components24(masks: str = "given", slots: int = 3) -> MONet.Config:
         gamma=0.0,
         background_scale=0.1,
         foreground_scale=0.1,
-        masks=masks,  # type: ignore[arg-type]
+        masks=masks,
     )
 
 
