@@ -4,9 +4,11 @@ from percepts.data.arrays import ArrayDataset, ArrayFile
 from percepts.data.cache import Preloaded, PreloadedFactors
 from percepts.data.cached_scenes import CachedImages, CachedScenes
 from percepts.data.cars3d import Cars3D
+from percepts.data.cater_like import CaterLike
 from percepts.data.celeba import CelebA
 from percepts.data.chairs import Chairs
 from percepts.data.circles import Circles
+from percepts.data.clevr_like import ClevrLike, clevr6, clevr7_10, clevr10, cogent_a, cogent_b, no_green_spheres
 from percepts.data.continuity import Subsampled, neighbour_distance
 from percepts.data.continuous import ContinuousWorld, Jittered
 from percepts.data.dataset import FactorDataset, ImageDataset
@@ -26,7 +28,9 @@ from percepts.data.folder import ImageFolder
 from percepts.data.held_out import HeldOut, PartialGrid, split
 from percepts.data.minis import Blobs24, Shapes24, Squares24
 from percepts.data.mpi3d import MPI3D
+from percepts.data.multi_dsprites import MultiDSprites
 from percepts.data.nuisance import Nuisance
+from percepts.data.objects_room import ObjectsRoom, ObjectsRoomVideo, objects_room_nine
 from percepts.data.published_scenes import (
     CaterRecords,
     ClevrRecords,
@@ -52,10 +56,12 @@ __all__ = [
     "CachedImages",
     "CachedScenes",
     "Cars3D",
+    "CaterLike",
     "CaterRecords",
     "CelebA",
     "Chairs",
     "Circles",
+    "ClevrLike",
     "ClevrRecords",
     "ColouredSprites",
     "Continuous",
@@ -71,10 +77,13 @@ __all__ = [
     "ImageFolder",
     "Intersection",
     "Jittered",
+    "MultiDSprites",
     "MultiDSpritesRecords",
     "Nuisance",
     "ObjectInRoom",
+    "ObjectsRoom",
     "ObjectsRoomRecords",
+    "ObjectsRoomVideo",
     "PartialGrid",
     "Pebbles",
     "Preloaded",
@@ -96,7 +105,14 @@ __all__ = [
     "TetrominoesRecords",
     "Union",
     "apart_sprites",
+    "clevr6",
+    "clevr7_10",
+    "clevr10",
+    "cogent_a",
+    "cogent_b",
     "neighbour_distance",
+    "no_green_spheres",
+    "objects_room_nine",
     "small_objects",
     "split",
     "tiny_shapes",

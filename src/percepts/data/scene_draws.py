@@ -1,7 +1,8 @@
-"""How generated scenes draw: every number is a hash of the seed, the split, the scene's index and the number's name.
+"""Where the objects of generated 3-D scenes stand, and what is measured of them once they are drawn.
 
-Scene i is therefore the same in any batch, order, worker and run. Rejection numbers its attempts, and a scene takes the
-first attempt that is accepted, however many scenes and attempts are looked at together.
+What can fail, a place for every object or enough visible pixels, is tried with attempt 0, 1, 2, … until an attempt
+succeeds; only scenes that are still open are tried again. So a scene depends neither on the batch that it is drawn in
+nor on how many attempts are worked on at a time.
 """
 
 from __future__ import annotations
@@ -10,96 +11,188 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 import torch
-from jaxtyping import Bool, Float64, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
-from percepts.core.errors import DataError
-from percepts.core.random import Key
-from percepts.data.hashing import hashed_uniform
+from percepts.core.errors import ConfigError
+from percepts.data.hashed_draws import ATTEMPTS, Draws, Values
 
-ATTEMPTS = 1 << 12
-"""The most attempts at a scene."""
-TRIES = 50
-"""How many attempts keep what is to be placed and only place it anew; then the whole scene is drawn again."""
-_AT_ONCE = 1 << 12
+_AT_ONCE = 256
+"""Attempts worked on at a time, over all open scenes."""
 
 
 @dataclass(frozen=True)
-class Draws:
-    """The random numbers of some scenes.
+class Candidates:
+    """Where N objects of B scenes may go, in the order of trying.
 
     Attributes:
-        number: of every scene; equal numbers draw the same.
-        seed: of the dataset.
-        keys: what else the numbers depend on, such as the split.
+        x, y: T places on the floor for every object.
+        radius: how far every object reaches, in metres.
+        allowed: which places are open to begin with; all if None.
     """
 
-    number: Int64[Tensor, " batch"]
-    seed: int
-    keys: tuple[Key, ...] = ()
-
-    def uniform(self, name: str, *shape: int) -> Float64[Tensor, "batch ..."]:
-        """Numbers in [0, 1), `shape` of them for every scene; the same name gives the same numbers."""
-        count = 1
-        for size in shape:
-            count *= size
-        each = self.number[:, None] * count + torch.arange(count, device=self.number.device)
-        return hashed_uniform(each, self.seed, *self.keys, name).reshape(len(self.number), *shape)
-
-    def between(self, name: str, ends: tuple[float, float], *shape: int) -> Float64[Tensor, "batch ..."]:
-        """Numbers from the first end to before the second."""
-        return ends[0] + (ends[1] - ends[0]) * self.uniform(name, *shape)
-
-    def whole(self, name: str, low: int | Tensor, high: int | Tensor, *shape: int) -> Int64[Tensor, "batch ..."]:
-        """Whole numbers from `low` to `high`, both included, each as likely as the others."""
-        return (self.uniform(name, *shape) * (high - low + 1)).long() + low
-
-    def choice(self, name: str, count: int, chosen: int) -> Int64[Tensor, "batch chosen"]:
-        """`chosen` different numbers of 0 to `count` - 1 in random order."""
-        return self.uniform(name, count).argsort(1)[:, :chosen]
-
-    def attempt(self, rows: Int64[Tensor, " rows"], which: Int64[Tensor, " rows"]) -> Draws:
-        """The draws of attempt `which` (below `ATTEMPTS`) at the scenes `rows`."""
-        return replace(self, number=self.number[rows] * ATTEMPTS + which)
+    x: Float64[Tensor, "batch objects tries"]
+    y: Float64[Tensor, "batch objects tries"]
+    radius: Float64[Tensor, "batch objects"]
+    allowed: Bool[Tensor, "batch objects tries"] | None = None
 
 
-Values = dict[str, Tensor]
-Propose = Callable[[Draws, Draws], tuple[Values, Bool[Tensor, " rows"]]]
+Propose = Callable[[Tensor, Draws], Candidates]
+"""Candidates for the scenes at some rows, from the draws of an attempt at each of them."""
+
+Apart = Callable[[Tensor, Tensor, Tensor], Tensor]
+"""Whether two objects are far enough from each other, by x and y from one to the other and the sum of their radii."""
 
 
-def first_accepted(draws: Draws, propose: Propose, what: str, fix: str, attempts: int = 20 * TRIES) -> Values:
-    """For every scene the values of its first accepted attempt.
+def place(
+    draws: Draws, attempt: Int64[Tensor, " batch"], count: Int64[Tensor, " batch"], propose: Propose, apart: Apart
+) -> tuple[Int64[Tensor, " batch"], Float64[Tensor, "batch objects 2"]]:
+    """Put objects one after the other at their first candidate that is apart from all before them.
+
+    Where the candidates of one object run out, the whole scene is tried anew. This is how CLEVR's generator places
+    objects (Johnson et al. 2017).
 
     Args:
         draws: of the scenes.
-        propose: makes one attempt for each of its rows from two sets of draws, those of the whole scene, which change
-            every `TRIES` attempts, and those of its placement, new in every attempt; gives values and what is accepted.
-        what: is drawn, for the error.
-        fix: what to change where no attempt succeeds.
-        attempts: after which a scene is given up.
+        attempt: which attempt to begin with.
+        count: how many of the objects have to find a place.
+        propose: the candidates.
+        apart: see `Apart`.
+
+    Returns:
+        The attempts that succeeded, and the places.
 
     Raises:
-        DataError: no attempt at some scene was accepted.
+        ConfigError: the objects of some scene do not fit.
     """
-    device = draws.number.device
-    open_, first = torch.arange(len(draws.number), device=device), 0
-    found: Values = {}
-    while True:
-        # Few scenes, many attempts at once: the tail would otherwise cost as much as the whole batch.
-        size = min(1 if not first else max(1, _AT_ONCE // max(1, len(open_))), attempts - first)
-        rows = open_.repeat_interleave(size)
-        which = torch.arange(first, first + size, device=device).repeat(len(open_))
-        values, good = propose(draws.attempt(rows, which // TRIES), draws.attempt(rows, which))
-        good = good.reshape(len(open_), size)
-        best = good.to(torch.uint8).argmax(1)
-        done = good.gather(1, best[:, None])[:, 0] if len(open_) else good.new_zeros(0)
-        taken = (torch.arange(len(open_), device=device) * size + best)[done]
+    attempt = attempt.clone()
+    position: Tensor | None = None
+    pending = torch.arange(len(attempt), device=attempt.device)
+    while position is None or len(pending):
+        many = max(1, _AT_ONCE // max(1, len(pending)))
+        ahead = torch.arange(many, device=pending.device)
+        rows = pending.repeat_interleave(many)
+        some = draws.attempt(rows, (attempt[pending, None] + ahead).flatten())
+        fits, laid = _lay(propose(rows, some), count[rows], apart)
+        fits, laid = fits.view(-1, many), laid.view(len(pending), many, *laid.shape[1:])
+        found, first = fits.any(1), _first(fits)
+        attempt[pending] += torch.where(found, first, many)
+        position = laid.new_zeros(len(attempt), *laid.shape[2:]) if position is None else position
+        done = found.nonzero()[:, 0]
+        position[pending[done]] = laid[done, first[done]]
+        pending = pending[~found]
+        _check_hope(attempt[pending], "all objects keep their distance")
+    return attempt, position
+
+
+def settle(
+    draws: Draws, make: Callable[[Draws, Tensor], Values], accept: Callable[[Values], Bool[Tensor, " batch"]]
+) -> Values:
+    """The first attempt at every scene that is accepted.
+
+    Args:
+        draws: of the scenes.
+        make: gives some of the scenes, beginning with some attempt at each; `attempt` among the values says which one
+            it came to.
+        accept: which of these scenes are good.
+
+    Raises:
+        ConfigError: a scene that is never accepted.
+    """
+    pending = torch.arange(len(draws.number), device=draws.number.device)
+    attempt = torch.zeros_like(pending)
+    result: Values = {}
+    while not result or len(pending):
+        values = make(replace(draws, number=draws.number[pending]), attempt)
+        good = accept(values)
+        result = result or {name: value.clone() for name, value in values.items()}
         for name, value in values.items():
-            if name not in found:
-                found[name] = value.new_zeros(len(draws.number), *value.shape[1:])
-            found[name][open_[done]] = value[taken]
-        open_, first = open_[~done], first + size
-        if not len(open_):
-            return found
-        if first >= attempts:
-            raise DataError(f"{attempts} attempts at {what} did not fit together", "scenes that can be made", fix)
+            result[name][pending[good]] = value[good]
+        pending, attempt = pending[~good], values["attempt"][~good] + 1
+        _check_hope(attempt, "every object is visible enough")
+    return result
+
+
+def _lay(candidates: Candidates, count: Tensor, apart: Apart) -> tuple[Tensor, Tensor]:
+    """Whether every scene could be laid out, and how."""
+    batch, objects = candidates.radius.shape
+    position = candidates.x.new_zeros(batch, objects, 2)
+    fits = torch.ones(batch, dtype=torch.bool, device=count.device)
+    for number in range(objects):
+        # Few scenes have many objects, and of these few get as far as the last, which are the most work.
+        rows = (fits & (number < count)).nonzero()[:, 0]
+        if not len(rows):
+            break
+        x, y, reach = candidates.x[rows, number], candidates.y[rows, number], candidates.radius[rows]
+        free = torch.ones_like(x, dtype=torch.bool) if candidates.allowed is None else candidates.allowed[rows, number]
+        for before in range(number):
+            other = position[rows, before, :, None]
+            near = reach[:, number, None] + reach[:, before, None]
+            free &= apart(x - other[:, 0], y - other[:, 1], near)
+        first = _first(free)[:, None]
+        position[rows, number] = torch.cat([x.gather(1, first), y.gather(1, first)], dim=1)
+        fits[rows] = free.any(1)
+    return fits, position
+
+
+def _first(true: Bool[Tensor, "batch tries"]) -> Int64[Tensor, " batch"]:
+    """The number of the first True in every row, 0 where there is none."""
+    return (true * torch.arange(true.shape[1], 0, -1, device=true.device)).argmax(1)
+
+
+def _check_hope(attempt: Tensor, what: str) -> None:
+    if len(attempt) and int(attempt.max()) >= ATTEMPTS:
+        raise ConfigError(f"no scene in {ATTEMPTS} attempts where {what}", fix="fewer or smaller objects, fewer pixels")
+
+
+def pixel_counts(
+    segmentation: Int64[Tensor, "*batch height width"], entities: int
+) -> Int64[Tensor, "*batch {entities}"]:
+    """How many pixels show each entity."""
+    flat = segmentation.flatten(-2)
+    counts = torch.zeros(*flat.shape[:-1], entities, dtype=torch.int64, device=flat.device)
+    return counts.scatter_add_(-1, flat, torch.ones_like(flat))
+
+
+def project(
+    position: Float[Tensor, "*batch entities 3"], camera: Float[Tensor, "*batch 4 4"], intrinsics: Float[Tensor, "4"]
+) -> Float[Tensor, "*batch entities 3"]:
+    """Where points appear: column and row as fractions of the image's width and height, and depth in metres."""
+    offset = position - camera[..., None, :3, 3]
+    x, y, z = (
+        offset[..., 0] * camera[..., None, 0, axis]
+        + offset[..., 1] * camera[..., None, 1, axis]
+        + offset[..., 2] * camera[..., None, 2, axis]
+        for axis in range(3)
+    )
+    lens = intrinsics.to(position)
+    return torch.stack([lens[0] * x / z + lens[2], lens[1] * y / z + lens[3], z], dim=-1)
+
+
+def relations(
+    position: Float[Tensor, "*batch entities 3"],
+    exists: Bool[Tensor, "*batch entities"],
+    camera: Float[Tensor, "*batch 4 4"],
+    margin: float = 0.2,
+) -> Values:
+    """Who is left, right, in front and behind of whom for the camera: bool [..., E, E], [i, j] says that j is so of i.
+
+    Directions are the camera's, laid flat on the floor. j is left of i if it is more than `margin` metres further to
+    the left, as in CLEVR's generator (Johnson et al. 2017), and so on.
+    """
+    x, y = (position[..., None, :, axis] - position[..., :, None, axis] for axis in range(2))
+    pair = exists[..., :, None] & exists[..., None, :]
+    result: Values = {}
+    for axis, (minus, plus) in ((0, ("left", "right")), (2, ("front", "behind"))):
+        along, across = camera[..., None, None, 0, axis], camera[..., None, None, 1, axis]
+        distance = (x * along + y * across) / (along * along + across * across).sqrt()
+        result[f"relation.{minus}"] = (distance < -margin) & pair
+        result[f"relation.{plus}"] = (distance > margin) & pair
+    return result
+
+
+def after_backgrounds(value: Tensor, backgrounds: int, axis: int = 1) -> Tensor:
+    """Values of objects, with zeros for the background entities before them."""
+    shape = list(value.shape)
+    shape[axis] = backgrounds
+    return torch.cat([value.new_zeros(shape), value], dim=axis)
