@@ -21,6 +21,7 @@ from percepts.factors.vae import VAE
 from percepts.nn.broadcast import SpatialBroadcastDecoder
 from percepts.nn.conv import ConvDecoder, ConvEncoder
 from percepts.nn.likelihoods import Gaussian
+from percepts.objects.presets import monet_small24
 from percepts.studies.beta_vae import beta_vae_squares24
 from percepts.studies.cci_vae import capacity_squares24, cci_squares24
 from percepts.studies.spatial_broadcast import broadcast_blobs24
@@ -88,6 +89,12 @@ def dip_vae_ii_squares24() -> Experiment:
     return _on_squares(models.dip_vae_ii_squares24())
 
 
+def monet_pebbles() -> Experiment:
+    """MONet with three slots an image; scales so large that the loss stays far from zero."""
+    model = dataclasses.replace(monet_small24(), background_scale=0.4, foreground_scale=0.5)
+    return dataclasses.replace(pebbles_broadcast(), model=model)
+
+
 def _on_squares(model: VAE.Config) -> Experiment:
     return dataclasses.replace(beta_vae_squares24(), model=model)
 
@@ -106,6 +113,7 @@ EXPERIMENTS = {
         beta_tcvae_stratified_squares24,
         dip_vae_i_squares24,
         dip_vae_ii_squares24,
+        monet_pebbles,
     )
 }
 
