@@ -102,9 +102,9 @@ def scenes_of(wanted: SceneFormat, count: int, seed: int = 0) -> list[dict[str, 
             if one.meaning == "code":
                 codes = rng.integers(1, one.size + 1, wanted.entities) * present.astype(np.int64)
                 codes[: wanted.backgrounds] = 0
-                values[one.feature] = codes.astype(np.uint8 if one.as_bytes else np.float32)
+                values[one.features[0]] = codes.astype(np.uint8 if one.as_bytes else np.float32)
             elif one.meaning == "degrees":
-                values[one.feature] = (rng.random(wanted.entities) * 720 - 360).astype(np.float32)
+                values[one.features[0]] = (rng.random(wanted.entities) * 720 - 360).astype(np.float32)
         found.append(values)
     return found
 

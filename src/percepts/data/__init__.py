@@ -8,6 +8,7 @@ from percepts.data.cater_like import CaterLike
 from percepts.data.celeba import CelebA
 from percepts.data.chairs import Chairs
 from percepts.data.circles import Circles
+from percepts.data.clevr_json import ClevrJson
 from percepts.data.clevr_like import ClevrLike, clevr6, clevr7_10, clevr10, cogent_a, cogent_b, no_green_spheres
 from percepts.data.continuity import Subsampled, neighbour_distance
 from percepts.data.continuous import ContinuousWorld, Jittered
@@ -61,6 +62,7 @@ __all__ = [
     "CelebA",
     "Chairs",
     "Circles",
+    "ClevrJson",
     "ClevrLike",
     "ClevrRecords",
     "ColouredSprites",

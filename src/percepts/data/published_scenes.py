@@ -12,7 +12,7 @@ from torch import Tensor
 
 from percepts.core.errors import ConfigError
 from percepts.data.room_repair import repair_objects_room
-from percepts.data.scene_crops import crop_scenes
+from percepts.data.scene_crops import crop_places, crop_scenes
 from percepts.data.scene_formats import CATER, CLEVR, MULTI_DSPRITES, OBJECTS_ROOM, TETROMINOES, SceneFormat
 from percepts.data.scene_records import RecordsConfig, SceneRecords
 from percepts.data.scene_splits import RecordSplit
@@ -79,9 +79,9 @@ class ClevrRecords(SceneRecords):
     """CLEVR with masks: 3 to 10 objects, 1 background entity, 100 000 images of 240 x 320 pixels.
 
     By default images are cropped and resized as for IODINE and Slot Attention (`crop_scenes`); what can be seen is
-    counted after that. Properties: `x`, `y`, `z` and `rotation` in the world, `pixel` (column and row in the whole
-    image, depth), and the codes `size`, `material`, `shape`, `colour` from 1, whose meaning was not published:
-    `colours` and the like name them, once somebody has looked.
+    counted after that. Properties: `position` and `rotation` in the world, `pixel_coords` (column and row in the image
+    as it is given, and depth), and the codes `size`, `material`, `shape`, `colour` from 1, whose meaning was not
+    published: `colours` and the like name them, once somebody has looked.
 
     Raises:
         DataError, ConfigError, PerceptsError: as `SceneRecords`.
@@ -115,7 +115,9 @@ class ClevrRecords(SceneRecords):
 
     def _prepare(self, block: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if self.config.size is not None:
-            block["image"], block["segmentation"] = crop_scenes(block["image"], block["segmentation"], self.config.size)
+            size = self.config.size
+            block["image"], block["segmentation"] = crop_scenes(block["image"], block["segmentation"], size)
+            block["entity.pixel_coords"] = crop_places(block["entity.pixel_coords"], size)
         return block
 
     def _iodine_train(self) -> int:
@@ -170,7 +172,8 @@ class TetrominoesRecords(SceneRecords):
 
 class CaterRecords(SceneRecords):
     """CATER with masks: videos of 33 frames of 64 x 64 pixels, up to 10 objects that move, a moving camera. `path` is
-    the folder of one part (train or test), or one file of it. `details` has cameras and places frame by frame.
+    the folder of one part (train or test), or one file of it. No properties; batches also have `camera` [B,T,4,4] and
+    `position` float32 [B,T,E,3], the place of every entity in the world in every frame, as the file has them.
 
     Raises:
         DataError, ConfigError, PerceptsError: as `SceneRecords`.

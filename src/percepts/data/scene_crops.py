@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import torch
 import torch.nn.functional as F
-from jaxtyping import Integer, UInt8
+from jaxtyping import Float32, Integer, UInt8
 
 _ROWS, _COLUMNS = slice(29, 221), slice(64, 256)
 
@@ -27,3 +27,9 @@ def crop_scenes(
     resized = F.interpolate(image.float(), size=(size, size), mode="bilinear", align_corners=False)
     nearest: Any = F.interpolate(labels[:, None].float(), size=(size, size), mode="nearest-exact")[:, 0]
     return resized.round().to(torch.uint8).numpy(), nearest.to(labels.dtype).numpy()
+
+
+def crop_places(places: Float32[np.ndarray, "batch entities 3"], size: int) -> Float32[np.ndarray, "batch entities 3"]:
+    """Columns, rows (in pixels) and depths in a whole image as they are in the crop; outside of it where they are."""
+    scale = np.array([size / 192, size / 192, 1], np.float32)
+    return (places - np.array([_COLUMNS.start, _ROWS.start, 0], np.float32)) * scale

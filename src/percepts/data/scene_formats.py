@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from percepts.data.scenes import Property
+from percepts.data.tetrominoes import PIECES
 from percepts.data.tfrecord import Feature, parse_example
 
 Meaning = Literal["number", "code", "degrees", "radians"]
@@ -24,14 +25,14 @@ class StoredProperty:
     """A property of entities and the feature that holds it.
 
     Attributes:
-        feature: its name in the file.
+        features: in the file; several are the columns of one property.
         meaning: a "number" or several, a "code" from 1 (0 for none), or an angle.
         size: how many numbers, or how many codes.
         names: of the numbers, or of the codes.
         as_bytes: whether the file stores it as bytes instead of floats.
     """
 
-    feature: str
+    features: tuple[str, ...]
     meaning: Meaning = "number"
     size: int = 1
     names: tuple[str, ...] = ()
@@ -79,8 +80,9 @@ class SceneFormat:
             "mask": ("uint8", time * height * width * self.entities),
         }
         for one in self.properties.values():
-            count = self.entities * (one.size if one.meaning == "number" else 1)
-            wanted[one.feature] = ("uint8" if one.as_bytes else "float32", count)
+            columns = one.size // len(one.features) if one.meaning == "number" else 1
+            for feature in one.features:
+                wanted[feature] = ("uint8" if one.as_bytes else "float32", self.entities * columns)
         if self.has_visibility:
             wanted["visibility"] = ("float32", self.entities)
         if self.frames is not None:
@@ -100,12 +102,12 @@ MULTI_DSPRITES = {
         entities=entities,
         mask_axes="entity last",
         properties={
-            "x": StoredProperty("x"),
-            "y": StoredProperty("y"),
-            "shape": StoredProperty("shape", "code", 3, ("square", "ellipse", "heart")),
-            "colour": StoredProperty("color", size=channels, names=_RGB if channels == 3 else ("grey",)),
-            "scale": StoredProperty("scale"),
-            "orientation": StoredProperty("orientation", "radians"),
+            "x": StoredProperty(("x",)),
+            "y": StoredProperty(("y",)),
+            "shape": StoredProperty(("shape",), "code", 3, ("square", "ellipse", "heart")),
+            "colour": StoredProperty(("color",), size=channels, names=_RGB if channels == 3 else ("grey",)),
+            "scale": StoredProperty(("scale",)),
+            "orientation": StoredProperty(("orientation",), "radians"),
         },
     )
     for name, channels, entities in (("binarized", 1, 4), ("colored_on_grayscale", 3, 6), ("colored_on_colored", 3, 5))
@@ -123,15 +125,13 @@ CLEVR = SceneFormat(
     image=(240, 320, 3),
     entities=11,
     properties={
-        "x": StoredProperty("x"),
-        "y": StoredProperty("y"),
-        "z": StoredProperty("z"),
-        "pixel": StoredProperty("pixel_coords", size=3, names=("column", "row", "depth")),
-        "rotation": StoredProperty("rotation", "degrees"),
-        "size": StoredProperty("size", "code", 2, as_bytes=True),
-        "material": StoredProperty("material", "code", 2, as_bytes=True),
-        "shape": StoredProperty("shape", "code", 3, as_bytes=True),
-        "colour": StoredProperty("color", "code", 8, as_bytes=True),
+        "position": StoredProperty(("x", "y", "z"), size=3, names=("x", "y", "z")),
+        "pixel_coords": StoredProperty(("pixel_coords",), size=3, names=("column", "row", "depth")),
+        "rotation": StoredProperty(("rotation",), "degrees"),
+        "size": StoredProperty(("size",), "code", 2, as_bytes=True),
+        "material": StoredProperty(("material",), "code", 2, as_bytes=True),
+        "shape": StoredProperty(("shape",), "code", 3, as_bytes=True),
+        "colour": StoredProperty(("color",), "code", 8, as_bytes=True),
     },
 )
 
@@ -140,10 +140,10 @@ TETROMINOES = SceneFormat(
     image=(35, 35, 3),
     entities=4,
     properties={
-        "x": StoredProperty("x"),
-        "y": StoredProperty("y"),
-        "shape": StoredProperty("shape", "code", 19),
-        "colour": StoredProperty("color", size=3, names=_RGB),
+        "x": StoredProperty(("x",)),
+        "y": StoredProperty(("y",)),
+        "shape": StoredProperty(("shape",), "code", 19, PIECES),
+        "colour": StoredProperty(("color",), size=3, names=_RGB),
     },
 )
 
@@ -187,7 +187,8 @@ def read_scene(payload: bytes, wanted: SceneFormat, lenient_masks: bool = False)
         "segmentation": label_map(_masks(features["mask"], wanted), lenient_masks),
     }
     for name, one in wanted.properties.items():
-        result[f"entity.{name}"] = _property(features[one.feature], one, wanted)
+        columns = [features[feature].reshape(wanted.entities, -1) for feature in one.features]
+        result[f"entity.{name}"] = _property(np.concatenate(columns, axis=1), one)
     if wanted.has_visibility:
         result["exists"] = features["visibility"] > 0.5
     if wanted.frames is not None:
@@ -254,17 +255,18 @@ def _masks(values: Feature, wanted: SceneFormat) -> NDArray[np.uint8]:
     return masks.reshape(*time, wanted.entities, height, width)
 
 
-def _property(values: Feature, one: StoredProperty, wanted: SceneFormat) -> NDArray[Any]:
+def _property(values: NDArray[Any], one: StoredProperty) -> NDArray[Any]:
+    """Stored values [E,n] as a property [E] or [E,n]."""
+    which = " and ".join(one.features)
     if one.meaning == "code":
-        codes = values.astype(np.int64)
+        codes = values[:, 0].astype(np.int64)
         if codes.min() < 0 or codes.max() > one.size:
             bad = int(codes[(codes < 0) | (codes > one.size)][0])
-            raise ValueError(f"the feature '{one.feature}' has the code {bad}, known are 0 to {one.size}")
+            raise ValueError(f"the feature '{which}' has the code {bad}, known are 0 to {one.size}")
         return codes
-    numbers = values.reshape(wanted.entities, one.size) if one.size > 1 else values
-    numbers = numbers.astype(np.float32)
-    if not np.isfinite(numbers).all():
-        raise ValueError(f"the feature '{one.feature}' has values that are not finite")
+    if not np.isfinite(values).all():
+        raise ValueError(f"the feature '{which}' has values that are not finite")
+    numbers = values.astype(np.float32)
     if one.meaning == "degrees":
         numbers = np.deg2rad(numbers % 360).astype(np.float32)
-    return numbers
+    return numbers if one.size > 1 else numbers[:, 0]

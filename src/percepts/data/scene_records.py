@@ -162,19 +162,18 @@ class SceneRecords(SceneDataset):
         Raises:
             IndexError: an index is negative or too large.
         """
-        names = ("image" if self.frames is None else "video", "segmentation", "visible")
-        return self._shards.take(self._rows(indices), (*names, *(f"entity.{name}" for name in self.properties)), device)
+        names = ("image",) if self.frames is None else ("video", "camera", "position")
+        known = (f"entity.{name}" for name in self.properties)
+        return self._shards.take(self._rows(indices), (*names, "segmentation", "visible", *known), device)
 
     def details(self, indices: Tensor, device: torch.device | str = "cpu") -> Batch:
-        """`exists` bool [B,E]: which entities a scene has, seen or not, as far as the file says. Of CATER also
-        `camera` [B,T,4,4] and `position` float32 [B,T,E,3] of every entity in every frame. There is nothing else: the
-        published files have neither depth nor what is hidden.
+        """`exists` bool [B,E]: which entities a scene has, seen or not, as far as the file says. There is nothing else:
+        the published files have neither depth nor what is hidden.
 
         Raises:
             IndexError: an index is negative or too large.
         """
-        names = ("exists",) if self.frames is None else ("exists", "camera", "position")
-        return self._shards.take(self._rows(indices), names, device)
+        return self._shards.take(self._rows(indices), ("exists",), device)
 
     def _rows(self, indices: Tensor) -> Tensor:
         indices = indices.cpu()

@@ -122,6 +122,7 @@ class _Source:
         self.path, self.file, self.record, self.position = path, file, 0, 0
         self._bits = 31 if kind == "gzip" else 15
         self._unpacker = None if kind == "none" else zlib.decompressobj(self._bits)
+        self._broken: str | None = None
         self._ready = bytearray()
         self._at = 0
 
@@ -147,6 +148,8 @@ class _Source:
 
     def _fill(self, count: int) -> bool:
         """Get more bytes ready; False at the end of the file."""
+        if self._broken is not None:
+            raise self.damage(f"the compression is damaged, {self._broken}")
         del self._ready[: self._at]
         self._at = 0
         if self._unpacker is None:
@@ -163,11 +166,24 @@ class _Source:
             return bool(left)
         if self._unpacker.eof:  # gzip files may be several, one behind the other
             self._unpacker = zlib.decompressobj(self._bits)
+        before = self._unpacker.copy()
         try:
             self._ready += self._unpacker.decompress(data, 4 * _READ)
         except zlib.error as error:
-            raise self.damage(f"the compression is damaged, {error}") from error
+            self._broken = str(error)
+            self._ready += _until_damage(before, data)
         return True
+
+
+def _until_damage(unpacker: zlib._Decompress, data: bytes) -> bytes:
+    """What `data` unpack to up to the damage in them, which a single call would throw away."""
+    found = bytearray()
+    try:
+        for start in range(0, len(data), 64):
+            found += unpacker.decompress(data[start : start + 64])
+    except zlib.error:
+        pass
+    return bytes(found)
 
 
 def parse_example(payload: bytes, names: frozenset[str] | None = None) -> dict[str, Feature]:
