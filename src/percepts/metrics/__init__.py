@@ -17,7 +17,9 @@ from percepts.metrics.sap import sap, sap_continuous
 from percepts.metrics.segmentation import segmentation_scores
 from percepts.metrics.segmentation_ari import adjusted_rand_index
 from percepts.metrics.segmentation_colour import colour_clusters, colour_grouping, colour_labels, property_labels
+from percepts.metrics.segmentation_dci import slot_dci
 from percepts.metrics.segmentation_decomposition import decomposition_scores
+from percepts.metrics.segmentation_matching import match_slots
 from percepts.metrics.segmentation_overlap import (
     mean_best_overlap,
     mean_iou,
@@ -25,6 +27,8 @@ from percepts.metrics.segmentation_overlap import (
     segmentation_covering,
     slot_count,
 )
+from percepts.metrics.segmentation_probe import slot_probe
+from percepts.metrics.segmentation_probe_release import release_slot_probe
 from percepts.metrics.segmentation_runs import Explanations, SlotAlignment, align_slots, distinct_explanations
 from percepts.metrics.segmentation_tables import Contingency
 from percepts.metrics.segmentation_video import slot_swaps
@@ -72,6 +76,7 @@ __all__ = [
     "interventional_robustness",
     "jemmig",
     "linear_probe",
+    "match_slots",
     "mean_best_overlap",
     "mean_iou",
     "mig",
@@ -83,6 +88,7 @@ __all__ = [
     "property_labels",
     "rank_correlation",
     "regression_probe",
+    "release_slot_probe",
     "rmig",
     "sample_codes",
     "sap",
@@ -91,6 +97,8 @@ __all__ = [
     "segmentation_scores",
     "selection_regret",
     "slot_count",
+    "slot_dci",
+    "slot_probe",
     "slot_swaps",
     "top",
     "top_agreement",
