@@ -11,7 +11,8 @@ from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
 from percepts.data.dataset import ImageDataset
 from percepts.nn.unet import UNet
-from percepts.objects.monet import MONet, component_decoder, component_encoder
+from percepts.objects.monet import MONet
+from percepts.objects.networks import component_decoder, component_encoder
 
 
 def small_monet(**settings) -> MONet.Config:

@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Literal
 
 import torch
 import torch.nn.functional as F
@@ -45,6 +45,7 @@ from percepts.objects import checks, symptoms
 from percepts.objects.geco import Geco
 from percepts.objects.masks import GIVEN_FLOOR, MaskSource, hard_log_masks, in_regime
 from percepts.objects.memory import in_chunks, recomputed
+from percepts.objects.networks import component_decoder, component_encoder, truncated_normal
 from percepts.objects.terms import SlotTerms
 
 LOGIT_LIMIT = 1000.0
@@ -89,8 +90,8 @@ class MONet(nn.Module, Configurable):
         slots: int = 5
         latent_size: int = 16
         attention: UNet.Config = field(default_factory=UNet.Config)
-        encoder: ConvEncoder.Config = field(default_factory=lambda: component_encoder())
-        decoder: SpatialBroadcastDecoder.Config = field(default_factory=lambda: component_decoder())
+        encoder: ConvEncoder.Config = field(default_factory=component_encoder)
+        decoder: SpatialBroadcastDecoder.Config = field(default_factory=component_decoder)
         beta: float = 0.5
         gamma: float = 0.5
         background_scale: float = 0.09
@@ -300,25 +301,3 @@ class MONet(nn.Module, Configurable):
     def _offset(self, cut: int) -> float:
         left = self.config.slots - 1 - cut
         return -math.log(left) if self.config.even_start and left > 1 else 0.0
-
-
-def component_encoder(**changes: Any) -> ConvEncoder.Config:
-    """The paper's encoder: 3×3 convolutions of stride 2 with 32, 32, 64, 64 channels, then 256."""
-    return ConvEncoder.Config(**{"channels": (32, 32, 64, 64), "kernels": 3, "hidden": (256,), **changes})
-
-
-def component_decoder(channels: tuple[int, ...] = (32, 32, 32, 32)) -> SpatialBroadcastDecoder.Config:
-    """The paper's decoder: a broadcast 8 pixels larger, four unpadded 3×3 convolutions, and a 1×1 convolution."""
-    return SpatialBroadcastDecoder.Config(
-        channels=channels, kernel=3, output_kernel=1, padding="valid", extra_channels=1
-    )
-
-
-def truncated_normal(module: nn.Module) -> None:
-    """Weights of deviation 1/√fan_in cut at two deviations, biases zero."""
-    for layer in module.modules():
-        if isinstance(layer, nn.Linear | nn.Conv2d):
-            std = 1 / math.sqrt(layer.weight[0].numel())
-            nn.init.trunc_normal_(layer.weight, std=std, a=-2 * std, b=2 * std)
-            if layer.bias is not None:
-                nn.init.zeros_(layer.bias)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from percepts.nn.unet import UNet, unet_channels
 from percepts.objects.geco import Geco
 from percepts.objects.masks import MaskSource
-from percepts.objects.monet import MONet, component_decoder, component_encoder
+from percepts.objects.monet import MONet
+from percepts.objects.networks import component_decoder, component_encoder
 
 
 def monet_objects_room() -> MONet.Config:
@@ -58,7 +59,7 @@ def monet_g(slots: int = 5, blocks: int = 5) -> MONet.Config:
 def monet_release_multi_dsprites() -> MONet.Config:
     """MONet on Multi-dSprites (64×64) as in a public object-centric benchmark: scales 0.06 and 0.10, over channels.
 
-    Adam 1e-4 falling exponentially by half in 500 000 steps, batch 64, 90 000 images.
+    Adam 1e-4 falling exponentially by half in 500 000 steps, batch 64, 90 000 images. Six slots are unverified.
     """
     return _benchmark(slots=6, blocks=5, background=0.06, foreground=0.10)
 
@@ -72,9 +73,9 @@ def monet_clevr6() -> MONet.Config:
 
 
 def monet_tetrominoes() -> MONet.Config:
-    """MONet on Tetrominoes (32×32 crops) as in a public object-centric benchmark: 4 slots, 4 blocks, 0.30 and 0.36.
+    """MONet on Tetrominoes (32×32 crops) as in a public object-centric benchmark: 4 blocks, scales 0.30 and 0.36.
 
-    Adam 1e-4, batch 64, 500 000 steps. Sizes that are no multiple of 8, such as 35×35, are padded inside.
+    Adam 1e-4, batch 64, 500 000 steps. Four slots (three pieces and the background) are our choice. Sizes that are no multiple of 8, such as 35×35, are padded inside.
     """
     return _benchmark(slots=4, blocks=4, background=0.30, foreground=0.36)
 
