@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import torch
-from jaxtyping import Bool, Float, Int64
+from jaxtyping import Bool, Float, Float64, Int64
 from torch import Tensor
 
 from percepts.core.errors import ConfigError, DataError
@@ -94,9 +94,8 @@ class MultiDSprites(FlatScenes):
         self.properties = _properties(self._binary, self.entities)
 
     def _scene(self, draws: Draws) -> FlatScene:
-        found = first_accepted(draws, self._content, "sprites by the rules", "a lower min_contrast, or another rule")
-        values = [value.to(draws.number.device)[index] for value, index in zip(self._values, found["index"].unbind(-1))]
-        placed = _placed(values, self.image_shape[1])
+        found, values = self.sprites(draws)
+        placed = placed_at(values, self.image_shape[1])
         there = found["there"]
         masks = self._masks(found["index"], placed, there)
         if self.config.min_pixels:
@@ -115,8 +114,19 @@ class MultiDSprites(FlatScenes):
             with_background(self._texture(draws, placed, there), 1) if self.config.textured else None,
         )
 
+    def sprites(self, draws: Draws) -> tuple[Values, list[Float64[Tensor, "batch sprites"]]]:
+        """What there is: `index` int64 [B,N,5] on dSprites' grid, `there` bool [B,N], `colour` [B,N,C] and `background`
+        [B,1,C]; and the values of every factor in the order of `FACTORS`.
+
+        Raises:
+            DataError: no scene fits the rules.
+        """
+        found = first_accepted(draws, self._content, "sprites by the rules", "a lower min_contrast, or another rule")
+        device = draws.number.device
+        return found, [value.to(device)[index] for value, index in zip(self._values, found["index"].unbind(-1))]
+
     def _content(self, attempt: Attempt) -> tuple[Values, Bool[Tensor, " rows"]]:
-        """What there is: `index` [rows, sprites, factors] on dSprites' grid, `there`, `colour` and `background`."""
+        """What `sprites` gives, and what the rules accept."""
         config, draws, most = self.config, attempt.place, self._sprites[1]
         sizes = torch.tensor([len(values) for values in self._values], device=draws.number.device)
         index = draws.whole("factors", 0, sizes - 1, most, len(FACTORS))
@@ -219,8 +229,8 @@ def _large_enough(masks: Bool[Tensor, "batch sprites h w"], pixels: int) -> Bool
     return torch.stack(left[::-1], dim=1) if left else masks.flatten(2).any(2)
 
 
-def _placed(values: list[Tensor], size: int) -> Placed:
-    """Centres from pixel 16 to pixel 47 of 64, so that no sprite is cut."""
+def placed_at(values: list[Tensor], size: int) -> Placed:
+    """Sprites of these factors: centres from pixel 16 to pixel 47 of 64, so that none is cut."""
     _, scale, angle, x, y = values
     unit = size / 64
     # The middle of the image is at 31.5 of 64 pixels, and in the middle at any size.

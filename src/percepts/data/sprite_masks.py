@@ -20,7 +20,8 @@ ELLIPSE_AXES = (15.5, 8.0)
 HEART_WIDTH = 26.0
 """Pixels of the shapes at scale 1 in an image of 64. They are our own: dSprites' are not documented."""
 
-_REACH = {"square": 15.6, "ellipse": 15.5, "heart": 14.9}
+REACH: dict[SpriteKind, float] = {"square": 15.6, "ellipse": 15.5, "heart": 14.9}
+"""No shape reaches farther from its centre, at scale 1."""
 _HEART_MIDDLE = -2.53837
 """Of the curve's lowest and highest point, in units of the curve."""
 
@@ -76,7 +77,7 @@ def sprite_masks(
     masks = torch.zeros(len(kind), size, size, dtype=torch.bool, device=kind.device)
     for number, name in enumerate(kinds):
         rows = (kind == number).nonzero()[:, 0]
-        window = windows(placed.some(rows), _REACH[name] * most, size)
+        window = windows(placed.some(rows), REACH[name] * most, size)
         put(masks, rows, window, _inside(name, window))
     return masks
 
