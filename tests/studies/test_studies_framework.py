@@ -107,12 +107,12 @@ def test_every_preset_of_every_study_can_be_built(name: str):
             }
 
 
-@pytest.mark.parametrize("name", ["beta_vae", "cci_vae", "spatial_broadcast", "udr"])
+@pytest.mark.parametrize("name", ["beta_vae", "cci_vae", "spatial_broadcast", "udr", "monet", "iodine"])
 def test_the_tiny_preset_runs_from_end_to_end(name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     monkeypatch.chdir(tmp_path)
     assert reproduce(name, "tiny", tmp_path / "runs", workers=0) == 0
     summary = json.loads((tmp_path / "results" / f"{name}-tiny.json").read_text())
     assert {run["arm"] for run in summary["runs"]} == set(STUDIES[name].presets["tiny"].arms)
-    assert len(summary["figures"]) >= 3
+    assert len(summary["figures"]) >= 2
     assert all((tmp_path / path).stat().st_size > 5000 for path in summary["figures"])
     assert f"percepts reproduce {name} --preset tiny" in (tmp_path / "RESULTS.md").read_text()

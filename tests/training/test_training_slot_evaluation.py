@@ -1,0 +1,95 @@
+"""Measuring slot models: perfect, useless and told models of scenes whose truth is known."""
+
+from __future__ import annotations
+
+import dataclasses
+
+import pytest
+import torch
+from torch import Tensor, nn
+
+from percepts.core.errors import NonFiniteError
+from percepts.core.slots import Decomposition, Slots
+from percepts.data.arrays import ArrayDataset
+from percepts.data.small_scenes import apart_sprites
+from percepts.studies.slot_measures import colour_baselines, object_slots, share_with_inactive
+from percepts.training.evaluation import Evaluation, evaluate_model
+from percepts.training.slot_evaluation import evaluate_slots, take_apart
+
+WORLD = dataclasses.replace(apart_sprites(), images=500)
+
+
+class Told(nn.Module):
+    """Decomposes by the truth ("right"), by one slot for all ("one"), or into NaN ("broken")."""
+
+    needs_segmentation = True
+
+    def __init__(self, kind: str = "right") -> None:
+        super().__init__()
+        self.kind = kind
+        self.weight = nn.Parameter(torch.zeros(1))
+
+    def decompose(self, image: Tensor, slots: int | None = None, segmentation: Tensor | None = None) -> Decomposition:
+        assert segmentation is not None
+        count = 3 if slots is None else slots
+        label = segmentation if self.kind == "right" else torch.zeros_like(segmentation)
+        mask = nn.functional.one_hot(label, count).permute(0, 3, 1, 2).float()
+        mean = torch.full((len(image), count, 2), float("nan") if self.kind == "broken" else 0.0)
+        appearance = image[:, None].expand(-1, count, -1, -1, -1)
+        return Decomposition(Slots(mean, torch.ones_like(mean), mask), appearance, mask)
+
+
+def test_a_perfect_model_scores_perfectly():
+    result = evaluate_model(Told(), WORLD.build(), Evaluation(scenes=40, bootstrap=10), 0)
+    assert result["images"] == 40
+    assert result["metrics"]["ari_fg"]["value"] == 1.0
+    assert result["metrics"]["miou"]["value"] == 1.0
+    assert result["metrics"]["slot_count_accuracy"]["value"] == 1.0
+    assert result["reconstruction"] == {"mse": 0.0, "nmse": 0.0}
+    assert result["slots"]["active"] == 3
+    assert result["slots"]["mask_entropy"] == 0
+    assert result["slots"]["kl"] == [0.0, 0.0, 0.0]
+
+
+def test_one_slot_for_all_is_worth_nothing():
+    result = evaluate_slots(Told("one"), WORLD.build(), 40, 0, 0)
+    assert result["metrics"]["ari_fg"]["value"] == 0
+    assert result["slots"]["largest_slot"] == 1
+    assert result["slots"]["active"] == 1
+    scenes = take_apart(Told("one"), WORLD.build(), 10)
+    assert share_with_inactive(scenes) == 1
+    assert object_slots(scenes) == 0
+
+
+def test_broken_slots_are_an_error():
+    with pytest.raises(NonFiniteError, match="not finite"):
+        evaluate_slots(Told("broken"), WORLD.build(), 10, 0, 0)
+
+
+def test_scenes_that_training_shows_are_not_measured():
+    train, test = WORLD.build(), WORLD.build().unseen()
+    assert test.config.split == "test"
+    assert test.unseen() is test
+    indices = torch.arange(8)
+    assert not torch.equal(train.gather(indices)["image"], test.gather(indices)["image"])
+
+
+def test_pictures_without_truth_are_measured_without_scores():
+    class Blind(Told):
+        needs_segmentation = False
+
+        def decompose(self, image: Tensor, slots: int | None = None) -> Decomposition:  # type: ignore[override]
+            return super().decompose(image, slots, torch.zeros(len(image), *image.shape[2:], dtype=torch.int64))
+
+    images = torch.rand(12, 3, 8, 8)
+    result = evaluate_slots(Blind(), ArrayDataset(images), 5, 0, 0)
+    assert result["metrics"] == {}
+    assert result["images"] == 5
+
+
+def test_baselines_of_colour_know_what_they_see():
+    apart = colour_baselines(WORLD.build(), 40, slots=3)
+    assert apart["oracle.ari_fg"] == 1
+    assert apart["kmeans.ari_fg"] > 0.95
+    same = dataclasses.replace(WORLD, colours=("green",), distinct_colours=False)
+    assert colour_baselines(same.build(), 40, slots=3)["oracle.ari_fg"] == 0
