@@ -19,6 +19,7 @@ from percepts.core.results import MetricResult, plain
 from percepts.core.slots import Decomposition, labels, present
 from percepts.data.dataset import ImageDataset
 from percepts.data.scenes import SceneDataset
+from percepts.metrics.segmentation import segmentation_scores
 
 BATCH = 32
 """Images taken apart at a time: every slot of every image is an image to the decoder."""
@@ -127,19 +128,18 @@ def take_apart(
 
 
 def scene_scores(scenes: Scenes, dataset: ImageDataset, bootstrap: int = 0, seed: int = 0) -> dict[str, MetricResult]:
-    """The segmentation scores; none where the data has no segmentation.
+    """The segmentation scores; none where the data has no segmentation. Data that does not say how many of its entities
+    are background has one.
 
     Raises:
         DataError: scenes that cannot be scored.
     """
-    if "segmentation" not in scenes.truth or not isinstance(dataset, SceneDataset):
+    if "segmentation" not in scenes.truth:
         return {}
-    from percepts.metrics.segmentation import segmentation_scores
-
     return segmentation_scores(
         scenes.truth["segmentation"],
         scenes.predicted,
-        backgrounds=dataset.backgrounds,
+        backgrounds=getattr(dataset, "backgrounds", 1),
         bootstrap=bootstrap,
         rng=numpy_generator(seed, "segmentation"),
     )
