@@ -100,15 +100,15 @@ def cube() -> Polyhedron:
 
 def octahedron() -> Polyhedron:
     """The regular octahedron with corners on the axes, at distance 1."""
-    return _of_normals([np.array(signs) for signs in itertools.product((-1, 1), repeat=3)], 1 / math.sqrt(3))
+    return _of_normals([np.array(signs) for signs in itertools.product((-1.0, 1.0), repeat=3)], 1 / math.sqrt(3))
 
 
 def icosahedron() -> Polyhedron:
-    """The regular icosahedron with corners at distance 1 from the centre, two of them on top in the plane x = 0."""
+    """The regular icosahedron with corners at distance 1 from the centre, two of them on top in the plane y = 0."""
     golden = (1 + math.sqrt(5)) / 2
-    signs = list(itertools.product((-1, 1), repeat=2))
+    signs = list(itertools.product((-1.0, 1.0), repeat=2))
     edges = [np.array([0, one / golden, other * golden]) for one, other in signs]
-    normals = [np.array(each) for each in itertools.product((-1, 1), repeat=3)]
+    normals = [np.array(each) for each in itertools.product((-1.0, 1.0), repeat=3)]
     normals += [np.roll(edge, shift) for edge in edges for shift in range(3)]
     inner = math.sqrt((5 + 2 * math.sqrt(5)) / 15)
     return _of_normals(normals, inner)

@@ -96,7 +96,7 @@ def render_objects(
     _check_picture(height, width, samples)
     check_objects(scene)
     batch = len(scene.shape)
-    numbers = torch.cat([torch.zeros_like(scene.labels[:, :1]), scene.labels], dim=1) if batch else scene.labels
+    numbers = torch.cat([scene.labels.new_zeros(batch, 1), scene.labels], dim=1)
     new = scene.position.new_empty
     result = RenderedObjects(
         image=new(batch, 3, height, width),

@@ -74,8 +74,8 @@ def _highlights(stage: Stage, rays: _Rays, canvas: Canvas, visible: list[Tensor]
     back = _length(rays.way)
     facing_eye = -_dot(rays.normal, rays.way) / back
     result = []
-    for number, lamp in enumerate(stage.lamps):
-        place = lamp.place.to(back).expand(len(stage.view.pose), 3)[rays.scene]
+    for number, (lamp, places) in enumerate(zip(stage.lamps, stage.looks.places)):
+        place = places[rays.scene]
         away = [place[:, axis] if lamp.directional else place[:, axis] - rays.point[axis] for axis in range(3)]
         facing_lamp = canvas.lambert[number].flatten()[index]
         # |l + v|² = 2 + 2 l·v, for unit vectors.

@@ -23,7 +23,8 @@ from percepts.rendering.primitives import Primitive
 @dataclass(frozen=True)
 class Looks(PerScene):
     """Colours and materials by number, [B, N + 1, …] each: first the background, then the objects. What is None is the
-    same for all: no second colour, diffuse 1, no highlight, no mirror, white lamps, a background of one colour."""
+    same for all: no second colour, diffuse 1, no highlight, no mirror, white lamps, a background of one colour. `lamps`
+    are the lamps' colours and `places` the places (or directions), [B, 3] each."""
 
     palette: Tensor
     second: Tensor | None
@@ -32,6 +33,7 @@ class Looks(PerScene):
     shininess: Tensor | None
     mirror: Tensor | None
     lamps: tuple[Tensor | None, ...]
+    places: tuple[Tensor, ...]
     zenith: Tensor | None
     ambient: float
 
@@ -77,6 +79,7 @@ def looks_of(scene: ObjectScene) -> Looks:
         shininess=column(default if materials.shininess is None else materials.shininess, 1.0),
         mirror=column(mirror, 0.0),
         lamps=tuple(None if lamp.colour is None else lamp.colour.to(dtype).expand(batch, 3) for lamp in scene.lamps),
+        places=tuple(lamp.place.to(dtype).expand(batch, 3) for lamp in scene.lamps),
         zenith=None if scene.zenith is None else scene.zenith.to(dtype).expand(batch, 3),
         ambient=scene.ambient,
     )

@@ -25,8 +25,9 @@ from percepts.rendering.frames import (
 from percepts.rendering.objects import Lamp, ObjectScene
 from percepts.rendering.primitives import Primitive, Vector
 
-CLEAR = 1e-5
-"""The share of the way to the lamp that is taken to be free: touching things must not shade each other by rounding."""
+CLEAR, CLEAR_METRES = 1e-5, 1e-4
+"""The share of the way to the lamp, or the metres towards a directional one, that is taken to be free: touching things
+must not shade each other by rounding."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +127,7 @@ def blocks(shape: Primitive, point: Vector, place: Vector, size: Vector, directi
     x, y, z = (end.expand_as(start) for start, end in zip(point, place))
     share, _ = shape.hit(point, (x, y, z), size)
     length = (place[0].square() + place[1].square() + place[2].square()).sqrt()
-    return (share > CLEAR / length) & (share < torch.inf)
+    return (share > CLEAR_METRES / length) & (share < torch.inf)
 
 
 def _windows(place: Tensor, directional: bool, view: View, bounds: Bounds, receives: Tensor) -> tuple[Tensor, Tensor]:
