@@ -195,8 +195,10 @@ def test_stripes_darken_about_half_of_every_sprite() -> None:
     batch, details = dataset.gather(SOME), dataset.details(SOME)
     mask, colour = details["amodal"][:, 1], batch["entity.colour"][:, 1, :, None, None]
     bright = (batch["image"] == colour).all(1) & mask
-    dark = ((batch["image"] - 0.4 * colour).abs() < 1e-6).all(1) & mask
+    dark = ((batch["image"] - 0.4 * colour).abs() < 0.5001 / 255).all(1) & mask
     assert torch.equal(bright | dark, mask)
+    levels = batch["image"] * 255
+    assert torch.allclose(levels, levels.round(), atol=1e-4)
     assert 0.3 < dark.sum() / mask.sum() < 0.7
 
 

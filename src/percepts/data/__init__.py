@@ -1,5 +1,6 @@
 """Where images come from: generated worlds, published files, folders, arrays, other people's datasets."""
 
+from percepts.data.ambiguous import AmbiguousTetrominoes, unambiguous
 from percepts.data.arrays import ArrayDataset, ArrayFile
 from percepts.data.cache import Preloaded, PreloadedFactors
 from percepts.data.cached_scenes import CachedImages, CachedScenes
@@ -28,8 +29,9 @@ from percepts.data.faces import Faces
 from percepts.data.folder import ImageFolder
 from percepts.data.held_out import HeldOut, PartialGrid, split
 from percepts.data.minis import Blobs24, Shapes24, Squares24
+from percepts.data.moving_sprites import MovingSprites, more_moving_sprites, tiny_videos
 from percepts.data.mpi3d import MPI3D
-from percepts.data.multi_dsprites import MultiDSprites
+from percepts.data.multi_dsprites import MultiDSprites, more_sprites, without_green_squares
 from percepts.data.nuisance import Nuisance
 from percepts.data.objects_room import ObjectsRoom, ObjectsRoomVideo, objects_room_nine
 from percepts.data.published_scenes import (
@@ -41,16 +43,18 @@ from percepts.data.published_scenes import (
 )
 from percepts.data.rooms import ObjectInRoom
 from percepts.data.shapes3d import Shapes3D
+from percepts.data.shifts import Shifted
 from percepts.data.small_norb import SmallNORB
 from percepts.data.small_scenes import SmallScenes, apart_sprites, tiny_shapes, two_sprites
 from percepts.data.sprite_factors import SpriteFactors, small_objects
 from percepts.data.sprites import ColouredSprites, Pebbles, Sprites
 from percepts.data.stream import Stream, StreamConfig
-from percepts.data.tetrominoes import Tetrominoes
+from percepts.data.tetrominoes import Tetrominoes, without_green_zs, without_zs
 from percepts.data.wrapped import DictDataset
 
 __all__ = [
     "MPI3D",
+    "AmbiguousTetrominoes",
     "ArrayDataset",
     "ArrayFile",
     "Blobs24",
@@ -79,6 +83,7 @@ __all__ = [
     "ImageFolder",
     "Intersection",
     "Jittered",
+    "MovingSprites",
     "MultiDSprites",
     "MultiDSpritesRecords",
     "Nuisance",
@@ -95,6 +100,7 @@ __all__ = [
     "SetMinus",
     "Shapes3D",
     "Shapes24",
+    "Shifted",
     "SmallNORB",
     "SmallScenes",
     "SpriteFactors",
@@ -112,11 +118,18 @@ __all__ = [
     "clevr10",
     "cogent_a",
     "cogent_b",
+    "more_moving_sprites",
+    "more_sprites",
     "neighbour_distance",
     "no_green_spheres",
     "objects_room_nine",
     "small_objects",
     "split",
     "tiny_shapes",
+    "tiny_videos",
     "two_sprites",
+    "unambiguous",
+    "without_green_squares",
+    "without_green_zs",
+    "without_zs",
 ]

@@ -110,8 +110,10 @@ class FlatScenes(SceneDataset):
 
     def _details(self, draws: Draws) -> Batch:
         scene = self._scene(draws)
-        alone = scene.amodal if scene.shade is None else scene.amodal * scene.shade
-        return {"amodal": scene.amodal, "unoccluded": scene.colour[..., None, None] * alone[:, :, None]}
+        alone = scene.colour[..., None, None] * scene.amodal[:, :, None]
+        if scene.shade is not None:
+            alone = in_levels(alone * scene.shade[:, :, None])
+        return {"amodal": scene.amodal, "unoccluded": alone}
 
     def _in_parts(self, make: Callable[[Draws], Batch], indices: Tensor, device: torch.device | str) -> Batch:
         """What `make` gives, from as many scenes at a time as the caches hold; scenes do not depend on each other."""
@@ -146,8 +148,13 @@ def painted(
     table = scene.colour.reshape(-1, channels).T.contiguous()
     image = torch.stack([row.index_select(0, places).view_as(segmentation) for row in table], dim=1)
     if scene.shade is not None:
-        image *= scene.shade.gather(1, segmentation[:, None])
+        image = in_levels(image.mul_(scene.shade.gather(1, segmentation[:, None])))
     return image
+
+
+def in_levels(image: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """The image in 256 levels, as files have them; `image` may be changed."""
+    return image.mul_(255).round_().div_(255)
 
 
 def paste(
