@@ -114,7 +114,7 @@ class Block(nn.Module):
         self.norm = nn.GroupNorm(outputs, outputs)
 
     def forward(self, features: Float[Tensor, "batch inputs height width"]) -> Float[Tensor, "batch outputs h w"]:
-        return F.relu(self.norm(F.conv2d(features, self.convolution.weight.contiguous(), padding=1)))
+        return F.relu(self.norm(F.conv2d(features, self.convolution.weight.contiguous(), padding=1)), inplace=True)
 
 
 class UpBlock(nn.Module):
@@ -136,7 +136,8 @@ class UpBlock(nn.Module):
         inputs = features.shape[1]
         weight = self.convolution.weight.contiguous()
         enlarged = doubled_convolution(features, weight[:, :inputs], self.doubling)
-        return F.relu(self.norm(enlarged + F.conv2d(skip, weight[:, inputs:].contiguous(), padding=1)))
+        beside = F.conv2d(skip, weight[:, inputs:].contiguous(), padding=1)
+        return F.relu(self.norm(enlarged.add_(beside)), inplace=True)
 
 
 DOUBLING = torch.tensor([[0.0, 0.0, 1.0], [0.0, 1.0, 1.0], [1.0, 1.0, 0.0], [1.0, 0.0, 0.0]])

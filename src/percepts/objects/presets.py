@@ -75,7 +75,8 @@ def monet_clevr6() -> MONet.Config:
 def monet_tetrominoes() -> MONet.Config:
     """MONet on Tetrominoes (32×32 crops) as in a public object-centric benchmark: 4 blocks, scales 0.30 and 0.36.
 
-    Adam 1e-4, batch 64, 500 000 steps. Four slots (three pieces and the background) are our choice. Sizes that are no multiple of 8, such as 35×35, are padded inside.
+    Adam 1e-4, batch 64, 500 000 steps. Four slots (three pieces and the background) are our choice.
+    Sizes that are no multiple of 8, such as 35×35, are padded inside.
     """
     return _benchmark(slots=4, blocks=4, background=0.30, foreground=0.36)
 
