@@ -15,7 +15,7 @@ from tiny import Bars, Game, PoisonedBars, beta_vae, cci_vae, compares, tiny_exp
 from torch import nn
 
 from percepts.core.capabilities import Losses
-from percepts.core.errors import ConfigError, NonFiniteError
+from percepts.core.errors import ConfigError, MemoryShortage, NonFiniteError
 from percepts.core.runs import Run
 from percepts.data.stream import StreamConfig
 from percepts.factors.beta_vae import BetaVAE
@@ -357,3 +357,23 @@ def test_a_gpu_that_is_not_there_is_an_error(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="torch finds no GPU"):
         engine(device="cuda")
+
+
+@pytest.mark.parametrize("cause", [torch.OutOfMemoryError("CUDA out of memory"), RuntimeError("can't allocate memory")])
+def test_too_little_memory_names_what_needs_less(cause: RuntimeError, monkeypatch: pytest.MonkeyPatch):
+    some = engine()
+
+    def fail(batch: Any, step: Any) -> Losses:
+        raise cause
+
+    monkeypatch.setattr(some.model, "losses", fail)
+    monkeypatch.setattr(some.model, "memory_options", ("--model.slot-chunk 1",), raising=False)
+    with pytest.raises(MemoryShortage, match="--model.slot-chunk 1, or --accumulate 2, or a smaller --batch-size"):
+        some.fit()
+
+
+def test_other_errors_are_left_as_they_are(monkeypatch: pytest.MonkeyPatch):
+    some = engine()
+    monkeypatch.setattr(some.model, "losses", lambda batch, step: torch.ones(2) @ torch.ones(3))
+    with pytest.raises(RuntimeError, match="size"):
+        some.fit()

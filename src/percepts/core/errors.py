@@ -51,6 +51,10 @@ class NonFiniteError(PerceptsError):
     """A loss term or gradient became NaN or infinite."""
 
 
+class MemoryShortage(PerceptsError):
+    """A step that needs more memory than the device or the machine has."""
+
+
 class MissingPackageError(PerceptsError, ImportError):
     """An optional package that is not installed."""
 

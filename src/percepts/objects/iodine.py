@@ -149,6 +149,8 @@ class IODINE(nn.Module, Configurable):
                 check_loss_weights(self.loss_weights, self.steps)
 
     config: Config
+    memory_options = ("--model.checkpoint True", "--model.slot-chunk 1")
+    """Settings that need less memory, and more time."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -119,6 +119,8 @@ class MONet(nn.Module, Configurable):
                 raise ConfigError(f"log_variance_range = {self.log_variance_range}", "the lower end, then the upper")
 
     config: Config
+    memory_options = ("--model.slot-chunk 1", "--model.checkpoint-attention True")
+    """Settings that need less memory, and more time."""
 
     def __init__(self, config: Config) -> None:
         super().__init__()

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from percepts.core.capabilities import HasParameterGroups, Losses
-from percepts.core.errors import ConfigError, NonFiniteError
+from percepts.core.errors import ConfigError, MemoryShortage, NonFiniteError
 from percepts.training.settings import Training
 
 Groups = dict[str, list[torch.nn.Parameter]]
@@ -52,6 +53,30 @@ def check_settings(training: Training, groups: Groups, batch: int, world: int) -
             f"batch_size = {batch} over {world} processes and {training.accumulate} micro-batches",
             f"a multiple of {world * training.accumulate}",
         )
+
+
+@contextmanager
+def memory_guard(model: Any, batch: int, accumulate: int) -> Iterator[None]:
+    """Say which settings need less memory where there is too little.
+
+    Args:
+        model: its `memory_options` names its own settings, such as "--model.slot-chunk 1".
+
+    Raises:
+        MemoryShortage: torch could not get the memory that it asked for.
+    """
+    try:
+        yield
+    except RuntimeError as error:
+        if not isinstance(error, torch.OutOfMemoryError) and "can't allocate memory" not in str(error):
+            raise
+        parts = next((parts for parts in range(accumulate + 1, batch + 1) if batch % parts == 0), None)
+        options = [*getattr(model, "memory_options", ()), *([f"--accumulate {parts}"] if parts else [])]
+        raise MemoryShortage(
+            "a training step needs more memory than there is",
+            "a smaller step",
+            ", or ".join([*options, "a smaller --batch-size, in a new run"]),
+        ) from error
 
 
 class FiniteGuard:

@@ -33,7 +33,7 @@ from percepts.core.runs import Run
 from percepts.data.dataset import ImageDataset
 from percepts.data.stream import Stream, StreamConfig
 from percepts.training.checkpoint import Checkpoint, load_weights, prune, read_weights, save_checkpoint
-from percepts.training.checks import FiniteGuard, check_settings, parameter_groups
+from percepts.training.checks import FiniteGuard, check_settings, memory_guard, parameter_groups
 from percepts.training.settings import Training
 from percepts.training.setup import StopSignal, device_of, prepare_model, processes, settle_process
 from percepts.training.step import TrainingStep, shared_values
@@ -118,7 +118,8 @@ class Engine:
             ending = self._ending(stop)
             batches = self.batches()
             while ending is None:
-                losses = self.train_step(next(batches))
+                with memory_guard(self.model, self.batch_size, self.training.accumulate):
+                    losses = self.train_step(next(batches))
                 self.seconds = before + time.monotonic() - started
                 better = False
                 if self.step % self.training.log_every == 0 or self.step == self.training.steps:
