@@ -79,7 +79,7 @@ class Photos(ImageDataset):
 class ByColour(nn.Module):
     """Slot 0 is what is dark, slots 1 to 3 what is red, green and blue; slots beyond stay empty.
 
-    A slot's latents: how much it is a background, x, y, and its colour as logits. Its refinement starts from masks that
+    A slot's latents: how much it is a background (0: it is empty), x, y, and its colour as logits. Its refinement starts from masks that
     are the same everywhere.
 
     Args:
@@ -111,7 +111,8 @@ class ByColour(nn.Module):
         x, y = (latents[..., place, None, None] for place in (1, 2))
         far = torch.maximum((axis - x).abs(), (axis[:, None] - y).abs())
         background = latents[..., 0, None, None].sigmoid()
-        logits = (1 - background) * 14 * (0.62 - far) * (1 - self.blind)
+        nothing = torch.exp(-latents[..., 0, None, None].square())
+        logits = ((1 - background) * 40 * (0.61 - far) - 40 * nothing) * (1 - self.blind)
         appearance = latents[..., 3:6].mul(self.gain).sigmoid()[..., None, None].expand(-1, -1, -1, SIDE, SIDE)
         return appearance, logits.softmax(1)
 
@@ -143,7 +144,7 @@ class ByColour(nn.Module):
         if slots > 4:
             first[:, 4:] = 0.0
         mean = torch.stack([first, x, y, *colour.clamp(0.02, 0.98).logit().unbind(-1)], -1)
-        empty = (weight < 2).unsqueeze(-1)
+        empty = (weight < 8).unsqueeze(-1)
         mean = torch.where(empty, torch.zeros_like(mean), mean)
         variance = torch.where(empty, torch.ones_like(mean), torch.full_like(mean, 0.05))
         appearance, decoded = self.components(mean)

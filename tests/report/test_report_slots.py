@@ -168,11 +168,6 @@ def test_a_traversal_moves_the_object_and_its_mask(scenes: dict[str, Tensor], ta
     assert slot_traversal_plate([found], measure_slots(taken)).size[0] > 200
 
 
-def test_traversals_in_parts_are_the_same(taken: Decomposition) -> None:
-    one, two = (traverse_slot(ByColour(), taken.slots.mean[2], 2, [0, 1, 2], at_once=n) for n in (1, 100))
-    assert torch.allclose(one.image, two.image, atol=1e-6)
-
-
 def test_traversals_of_what_is_not_there_are_refused(taken: Decomposition) -> None:
     for slot, latents in ((9, [0]), (0, [99]), (0, [])):
         with pytest.raises(PerceptsError, match="slots 0 to 3"):

@@ -140,6 +140,9 @@ def key_numbers(material: Material) -> list[tuple[str, str, str]]:
         used = len(material.latents.used)
         total = nats(sum(material.latents.kl))
         numbers.append(("Active latents", str(used), f"of {len(material.latents)}, {total} nats in all"))
+    if material.slots is not None:
+        active = as_number((material.evaluation.get("slots") or {}).get("active", material.slots.active))
+        numbers.append(("Slots present", short(active, 2), f"of {len(material.slots.share)}, in an image"))
     reconstruction = material.evaluation.get("reconstruction") or {}
     if reconstruction.get("nmse") is not None:
         numbers.append(("Reconstruction error", short(reconstruction["nmse"]), "normalised squared error"))

@@ -28,6 +28,27 @@ class Meaning:
     top: float | None = 1.0
 
 
+SEGMENTATION = {
+    "ari_fg": Meaning("ARI, objects", "Whether pixels of one object, and of no other, share a slot; 0 is chance.", 0),
+    "ari_fg.several": Meaning("ARI, two objects or more", "The same, of images with something to tell apart.", 0.1),
+    "ari_fg.frames": Meaning("ARI, objects, frame by frame", "The same, every frame of a video by itself.", 0.2),
+    "ari": Meaning("ARI, all pixels", "The same with the background, which is most of it.", 1),
+    "miou": Meaning("Mean IoU, objects", "Overlap of every object with its slot, one slot an object.", 2),
+    "miou.all": Meaning("Mean IoU with background", "The same with the background.", 2.1),
+    "miou.frames": Meaning("Mean IoU, frame by frame", "The same, every frame of a video by itself.", 2.2),
+    "mbo": Meaning("Mean best overlap", "Overlap of every object with the slot that fits it best.", 3),
+    "mbo.all": Meaning("Mean best overlap with background", "The same with the background.", 3.1),
+    "mbo.frames": Meaning("Mean best overlap, frame by frame", "The same, every frame of a video by itself.", 3.2),
+    "msc_fg": Meaning("Mean segmentation covering", "Mean best overlap under its other name.", 3.3),
+    "sc_fg": Meaning("Segmentation covering, objects", "Best overlap, larger objects counting more.", 3.4),
+    "sc": Meaning("Segmentation covering", "The same with the background.", 3.5),
+    "recovery": Meaning("Objects recovered", "Share of objects that a slot overlaps by more than half.", 4),
+    "corloc": Meaning("Images with an object found", "Share of images where some object is recovered.", 4.1),
+    "slot_count_accuracy": Meaning("Slot count right", "How often as many slots as entities are present.", 5),
+    "slot_count_error": Meaning("Slot count error", "Slots too many or too few, on average; 0 is best.", 5.1, None),
+    "slot_swaps": Meaning("Slots changing hands", "How often an object changes its slot within a video.", 5.2, None),
+}
+"""Of segmentations."""
 MEANINGS = {
     "factor_vae": Meaning("FactorVAE score", "How often the steadiest latent tells which factor was held fixed.", 0),
     "mig": Meaning("Mutual information gap", "How far the best latent for a factor is ahead of the second best.", 1),
@@ -62,6 +83,7 @@ MEANINGS = {
     "mutual_information_score": Meaning(
         "Mutual information between latents", "Mean over pairs; 0 is independent (nats).", 24, None
     ),
+    **SEGMENTATION,
 }
 """By full name, or by the part before the first dot. Only sentences live here; definitions are in `metrics`."""
 

@@ -15,6 +15,7 @@ from torch import Tensor, nn
 from percepts.core.capabilities import require
 from percepts.core.errors import PerceptsError
 from percepts.core.slots import DecodesSlots, Decomposition
+from percepts.objects.editing import delete, insert, swap
 from percepts.report.images import to_pixels
 from percepts.report.plates import Plate, plate_of
 from percepts.report.slot_palette import blend_masks, slot_colour
@@ -90,14 +91,12 @@ def edit_scenes(
     for here, there in ((0, 1), (1, 0)):
         own, other = chosen[here], chosen[there]
         name, further = ("first", "second")[here], ("second", "first")[here]
-        all_slots = list(range(count))
-        left = [slot for slot in all_slots if slot != own]
-        swapped = mean[here].clone()
-        swapped[own] = mean[there, other]
-        more = torch.cat([mean[here], mean[there, other : other + 1]])
-        edits.append(_drawn(decoder, f"{name} image", "as decoded", mean[here], all_slots))
+        all_slots, left = list(range(count)), [slot for slot in range(count) if slot != own]
+        scene, donor = mean[here : here + 1], mean[there : there + 1]
+        edits.append(_drawn(decoder, f"{name} image", "as decoded", scene, all_slots))
         if left:
-            edits.append(_drawn(decoder, f"without slot {own}", "what it hid is seen", mean[here, left], left))
+            edits.append(_drawn(decoder, f"without slot {own}", "what it hid is seen", delete(scene, own), left))
+        more, swapped = insert(scene, donor, other), swap(scene, own, donor, other)[0]
         edits.append(_drawn(decoder, f"and slot {other} of the {further}", "one more", more, [*all_slots, count]))
         edits.append(_drawn(decoder, f"slot {own} replaced by it", "swapped", swapped, all_slots))
     whole = [to_pixels(taken.appearance[place, slot][None])[0] for place, slot in enumerate(chosen)]
@@ -143,9 +142,9 @@ def telling_pair(taken: Decomposition) -> tuple[int, int]:
 
 
 def _drawn(
-    decoder: DecodesSlots, name: str, remark: str, latents: Float[Tensor, "slots latents"], numbers: list[int]
+    decoder: DecodesSlots, name: str, remark: str, latents: Float[Tensor, "1 slots latents"], numbers: list[int]
 ) -> Edit:
-    appearance, mask = (value.float().cpu() for value in decoder.components(latents[None]))
+    appearance, mask = (value.float().cpu() for value in decoder.components(latents))
     image = (mask.unsqueeze(2) * appearance).sum(1).clamp(0, 1)
     soft = torch.from_numpy(blend_masks(mask[0], numbers) / 255.0).permute(2, 0, 1)[None]
     return Edit(name, remark, to_pixels(image)[0], to_pixels(soft)[0])

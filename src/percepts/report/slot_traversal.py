@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from percepts.core.capabilities import require
 from percepts.core.errors import PerceptsError
 from percepts.core.slots import DecodesSlots, Decomposition
+from percepts.objects.traversals import traverse
 from percepts.report.images import LARGEST_SIDE, to_pixels
 from percepts.report.plates import Plate, plate_of
 from percepts.report.slot_sheet import Tile, sheet, through
@@ -38,7 +39,9 @@ class SlotTraversal:
         slot: which.
         latents: which, the most informative first.
         values: of the latent.
-        component: the slot whole; masked: its share of the image is `mask`; image: everything put together again.
+        component: the slot whole.
+        mask: where it is, decoded anew.
+        image: everything put together again.
     """
 
     slot: int
@@ -56,7 +59,6 @@ def traverse_slot(
     slot: int,
     latents: Sequence[int],
     values: Sequence[float] | Float[Tensor, " values"] | None = None,
-    at_once: int = 16,
 ) -> SlotTraversal:
     """Set one latent of one slot at a time to each of `values` and decode all slots.
 
@@ -64,7 +66,6 @@ def traverse_slot(
         model: draws slots.
         mean: the latents of all slots of one image, on the model's device.
         values: by default `VALUES` from −`REACH` to `REACH`.
-        at_once: images decoded together.
 
     Raises:
         CapabilityError: the model does not draw slots.
@@ -77,17 +78,11 @@ def traverse_slot(
             f"slot {slot}, latents {list(latents)}", f"slots 0 to {slots - 1} and some latents from 0 to {size - 1}"
         )
     steps = torch.linspace(-REACH, REACH, VALUES) if values is None else torch.as_tensor(values, dtype=torch.float32)
-    codes = mean.expand(len(latents), len(steps), slots, size).clone()
-    for place, latent in enumerate(latents):
-        codes[place, :, slot, latent] = steps.to(codes)
-    component, mask, image = [], [], []
-    for part in codes.flatten(0, 1).split(at_once):
-        appearance, masks = (value.float().cpu() for value in decoder.components(part))
-        component.append(appearance[:, slot])
-        mask.append(masks[:, slot])
-        image.append((masks.unsqueeze(2) * appearance).sum(1).clamp(0, 1))
-    rows = (len(latents), len(steps))
-    parts = [torch.cat(values).unflatten(0, rows) for values in (component, mask, image)]
+    found = [traverse(decoder, mean[None], slot, latent, steps.tolist()) for latent in latents]
+    parts = [
+        torch.cat([pick(one) for one in found]).float().cpu()
+        for pick in (lambda one: one.appearance, lambda one: one.mask, lambda one: one.image)
+    ]
     return SlotTraversal(slot, list(latents), steps.cpu(), *parts)
 
 

@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from percepts.core.slots import Decomposition, Slots
+from percepts.core.slots import Decomposition
+from percepts.objects.traversals import slot_kl
 
 
 @dataclass(frozen=True)
@@ -43,18 +44,12 @@ class SlotUsage:
         return float(self.presence.sum())
 
 
-def slot_kl(slots: Slots) -> Float[Tensor, "batch slots latents"]:
-    """KL of every latent to the standard normal in nats."""
-    mean, variance = slots.mean.detach().float(), slots.variance.detach().float()
-    return 0.5 * (mean.square() + variance - variance.clamp_min(1e-30).log() - 1)
-
-
 def measure_slots(taken: Decomposition) -> SlotUsage:
     """The numbers over the images of `taken`; where no slot is present anywhere, all count as held."""
     slots = taken.slots
     present = slots.presence
     held = present if bool(present.any()) else present.logical_not()
-    kl, mean = slot_kl(slots), slots.mean.float()
+    kl, mean = slot_kl(slots).float(), slots.mean.float()
     return SlotUsage(
         kl=kl.mean(0),
         held_kl=kl[held].mean(0),

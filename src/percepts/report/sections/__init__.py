@@ -6,6 +6,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from percepts.report.material import Material
+from percepts.report.sections.binding import binding
 from percepts.report.sections.code import traversals, usage
 from percepts.report.sections.factors import factors
 from percepts.report.sections.pictures import data, reconstructions, samples
@@ -22,6 +23,7 @@ SECTIONS: tuple[Callable[[Material], Section | None], ...] = (
     editing,
     reconstructions,
     scores,
+    binding,
     usage,
     factors,
     samples,

@@ -18,7 +18,10 @@ TERMS = {
     "reconstruction": ("Reconstruction", "−ln p(x | z), nats an image"),
     "elbo": ("Evidence lower bound", "ELBO, nats an image"),
 }
-DRAWN_ELSEWHERE = {"step", "seconds", "images_per_second", "kl", "capacity", "kl_minus_capacity", "active_units", "lr"}
+DRAWN_ELSEWHERE = {
+    "step", "seconds", "images_per_second", "kl", "capacity", "kl_minus_capacity", "active_units", "lr", "mask_entropy",
+    "largest_slot", "active_slots",
+}  # fmt: skip
 MOST_OTHERS = 6
 MOST_LABELS = 12
 
