@@ -11,6 +11,7 @@ from typing import Any, Literal
 import torch
 from torch import Tensor
 
+from percepts import __version__
 from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import digest, type_name
@@ -22,15 +23,14 @@ from percepts.data.scenes import SceneDataset
 from percepts.data.shard_writing import Block, grow
 from percepts.data.shards import Shards
 
-_FORMAT = 1  # raise it when the same dataset would give other shards
-
 
 class CachedImages(ImageDataset):
     """The first items of any dataset from shards on disk: the same batches, bit by bit (unless `images_as_bytes`).
 
     The items are made when this is built, with a line of progress; work that was stopped goes on where it was, and a
-    larger `images` goes on after a smaller one. A dataset of scenes becomes one again (`CachedScenes`); its `details`
-    are those of the dataset, made anew. A dataset with factors does not: `Preloaded` holds such in memory.
+    larger `images` goes on after a smaller one. Another version of this library draws them anew. A dataset of scenes
+    becomes one again (`CachedScenes`); its `details` are those of the dataset, made anew. A dataset with factors does
+    not: `Preloaded` holds such in memory.
 
     Args:
         config: what to hold, and where.
@@ -83,7 +83,7 @@ class CachedImages(ImageDataset):
             raise ConfigError(f"batch_size = {config.batch_size}", "at least 1")
         name = f"{type_name(type(config.dataset))}-{digest(config.dataset)}"
         self.folder = _root(config.folder) / (name if config.images_as_bytes == "exact" else f"{name}-rounded")
-        key = fingerprint([_FORMAT, dataset.identity, config.images_as_bytes])
+        key = fingerprint([__version__, dataset.identity, config.images_as_bytes])
         plan = grow(self.folder, key, self._count, self._blocks)
         self._names = tuple(plan.fields)
         self._shards = Shards(self.folder, self._count, config.max_memory_gigabytes)
