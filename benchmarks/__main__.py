@@ -13,7 +13,19 @@ from pathlib import Path
 from percepts.core.files import write_json
 from percepts.core.runs import provenance
 
-NAMES = ("metrics", "udr", "rasteriser", "raycaster", "slots", "engine", "sweep", "pythae", "folder", "startup")
+NAMES = (
+    "metrics",
+    "udr",
+    "segmentation",
+    "rasteriser",
+    "raycaster",
+    "slots",
+    "engine",
+    "sweep",
+    "pythae",
+    "folder",
+    "startup",
+)
 
 
 def main(names: list[str]) -> int:

@@ -88,14 +88,14 @@ def test_wanted_entities_come_before_others_whatever_their_values() -> None:
 
 @pytest.mark.parametrize("probe", ["linear", "mlp"])
 def test_a_probe_reads_what_is_there(probe: str) -> None:
-    world = World(900)
-    scores = slot_probe(*world.arguments(), rng=np.random.default_rng(0), probe=probe, steps=300, rate=0.01)
+    world = World(500)
+    scores = slot_probe(*world.arguments(), rng=np.random.default_rng(0), probe=probe, steps=300, rate=0.02, hidden=64)
     assert set(scores) == {f"slot_probe.{probe}.mask.{name}" for name in KINDS}
-    least = 0.97 if probe == "linear" else 0.9
+    least = 0.97 if probe == "linear" else 0.8
     for score in scores.values():
         assert least < score.value <= 1
         assert score.details["unmatched"] == 0
-    assert scores[f"slot_probe.{probe}.mask.turn"].details["mean_error"] < 0.15
+    assert scores[f"slot_probe.{probe}.mask.turn"].details["mean_error"] < 0.25
     assert scores[f"slot_probe.{probe}.mask.shape"].details["chance"] == pytest.approx(1 / 3, abs=0.08)
     assert len(scores[f"slot_probe.{probe}.mask.place"].details["per_number"]) == 2
 
