@@ -257,3 +257,20 @@ def test_settings_that_cannot_be_are_refused(change: dict[str, object], message:
 def test_rules_that_cannot_be_met_are_an_error() -> None:
     with pytest.raises(DataError, match="a lower min_contrast"):
         MultiDSprites.Config(min_contrast=1.0).build().gather(torch.tensor([0]))
+
+
+def test_moments_of_the_masks_tell_where_sprites_are() -> None:
+    dataset = MultiDSprites.Config().build()
+    indices = torch.arange(400)
+    batch, amodal = dataset.gather(indices), dataset.details(indices)["amodal"].double()
+    there = batch["entity.shape"] > 0
+    masks, places = amodal[there], torch.arange(64, dtype=torch.float64)
+    area = masks.flatten(1).sum(1)
+    down, across = masks.sum(2), masks.sum(1)
+    row, column = (down @ places) / area, (across @ places) / area
+    spread = [(side @ places.square()) / area - middle.square() for side, middle in ((down, row), (across, column))]
+    moments = torch.stack([torch.ones_like(area), area, row, column, *spread], 1)
+    for name in ("x", "y"):
+        place = batch[f"entity.{name}"][there].double()
+        rest = place - moments @ torch.linalg.lstsq(moments, place).solution
+        assert 1 - rest.var() / place.var() >= 0.99

@@ -19,6 +19,7 @@ from percepts.data.tetrominoes import (
     without_green_zs,
     without_zs,
 )
+from percepts.metrics.segmentation_ari import adjusted_rand_index
 
 SOME = torch.arange(1000)
 TILE = [
@@ -167,3 +168,13 @@ def test_settings_that_cannot_be_are_refused(change: dict[str, object], message:
 def test_pieces_that_do_not_fit_are_an_error() -> None:
     with pytest.raises(DataError, match=r"without overlap.*fewer pieces"):
         Tetrominoes.Config(pieces=(14, 14)).build().gather(torch.tensor([0]))
+
+
+def test_grouping_by_colour_scores_as_published_colours_predict() -> None:
+    batch = Tetrominoes.Config().build().gather(torch.arange(1500))
+    colour = (batch["image"] > 0).long()
+    oracle = colour[:, 0] + 2 * colour[:, 1] + 4 * colour[:, 2]
+    score = adjusted_rand_index(batch["segmentation"].numpy(), oracle.numpy()).value
+    assert score == pytest.approx(0.793, abs=0.02)  # 1, 0.5698 and 0 for three, two and one colour
+    chance = torch.randint(4, oracle.shape, generator=torch.Generator().manual_seed(0))
+    assert abs(adjusted_rand_index(batch["segmentation"].numpy(), chance.numpy()).value) < 0.01
