@@ -93,15 +93,14 @@ def plan(
         frames: how many there are; segments have `SEGMENT` frames, and the last may be cut off.
     """
     inside = torch.zeros(*cast.exists.shape, cast.exists.shape[1], dtype=torch.bool, device=start.device)
-    paths, turns, actions, insides = [start[:, None]], [yaw[:, None]], [], []
+    paths, turns, actions, insides = [start[:, None]], [yaw[:, None]], [], [inside[:, None]]
     for number in range(-(-(frames - 1) // SEGMENT)):
         segment = _act(draws, number, cast, paths[-1][:, -1], turns[-1][:, -1], inside)
         inside = segment.after
         paths.append(segment.path[:, 1:])
         turns.append(segment.turn[:, 1:])
         actions.append(segment.action)
-        insides.append(segment.before[:, None].expand(-1, SEGMENT, -1, -1))
-    insides.append(inside[:, None])
+        insides += [segment.before[:, None]] * (SEGMENT - 1) + [inside[:, None]]
     return Motion(
         torch.cat(paths, 1)[:, :frames],
         torch.cat(turns, 1)[:, :frames] % (2 * math.pi),

@@ -20,6 +20,9 @@ from percepts.data.hashed_draws import ATTEMPTS, Draws, Values
 _AT_ONCE = 256
 """Attempts worked on at a time, over all open scenes."""
 
+ROUNDS = 200
+"""How often a scene is drawn to see whether it is accepted."""
+
 
 @dataclass(frozen=True)
 class Candidates:
@@ -81,7 +84,10 @@ def place(
         done = found.nonzero()[:, 0]
         position[pending[done]] = laid[done, first[done]]
         pending = pending[~found]
-        _check_hope(attempt[pending], "all objects keep their distance")
+        if len(pending) and int(attempt[pending].max()) >= ATTEMPTS:
+            raise ConfigError(
+                f"no scene in {ATTEMPTS} attempts where all objects keep their distance", fix="fewer or smaller objects"
+            )
     return attempt, position
 
 
@@ -102,15 +108,18 @@ def settle(
     pending = torch.arange(len(draws.number), device=draws.number.device)
     attempt = torch.zeros_like(pending)
     result: Values = {}
-    while not result or len(pending):
+    for _ in range(ROUNDS):
         values = make(replace(draws, number=draws.number[pending]), attempt)
         good = accept(values)
         result = result or {name: value.clone() for name, value in values.items()}
         for name, value in values.items():
             result[name][pending[good]] = value[good]
         pending, attempt = pending[~good], values["attempt"][~good] + 1
-        _check_hope(attempt, "every object is visible enough")
-    return result
+        if not len(pending):
+            return result
+    raise ConfigError(
+        f"no scene among {ROUNDS} where every object is visible enough", fix="fewer or larger objects, fewer pixels"
+    )
 
 
 def _lay(candidates: Candidates, count: Tensor, apart: Apart) -> tuple[Tensor, Tensor]:
@@ -138,11 +147,6 @@ def _lay(candidates: Candidates, count: Tensor, apart: Apart) -> tuple[Tensor, T
 def _first(true: Bool[Tensor, "batch tries"]) -> Int64[Tensor, " batch"]:
     """The number of the first True in every row, 0 where there is none."""
     return (true * torch.arange(true.shape[1], 0, -1, device=true.device)).argmax(1)
-
-
-def _check_hope(attempt: Tensor, what: str) -> None:
-    if len(attempt) and int(attempt.max()) >= ATTEMPTS:
-        raise ConfigError(f"no scene in {ATTEMPTS} attempts where {what}", fix="fewer or smaller objects, fewer pixels")
 
 
 def pixel_counts(
