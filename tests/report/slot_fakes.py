@@ -79,8 +79,8 @@ class Photos(ImageDataset):
 class ByColour(nn.Module):
     """Slot 0 is what is dark, slots 1 to 3 what is red, green and blue; slots beyond stay empty.
 
-    A slot's latents: how much it is a background (0: it is empty), x, y, and its colour as logits. Its refinement starts from masks that
-    are the same everywhere.
+    A slot's latents: how much it is a background (0: it is empty), x, y, and its colour as logits. Its refinement
+    starts from masks that are the same everywhere.
 
     Args:
         sharpness: of the masks; 0 leaves all undecided.
