@@ -21,7 +21,7 @@ demo: .venv/.user ## Learn factors from images, measure them, write a report (a 
 	@echo "Done. Open $(CURDIR)/$(DEMO)/report.html in a browser."
 
 test: .venv/.dev ## Run the fast tests
-	OMP_NUM_THREADS=1 $(bin)/python -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(bin)/python -m pytest -m "not slow" --numprocesses 2 --dist loadfile
 
 test-slow: .venv/.dev ## Run the tests that train real models (about an hour on two cores)
 	OMP_NUM_THREADS=1 $(bin)/python -m pytest -m slow
