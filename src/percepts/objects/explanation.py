@@ -12,11 +12,24 @@ from torch import Tensor
 
 from percepts.core.slots import Decomposition, Slots
 from percepts.nn.mixture import Density, log_density
-from percepts.objects.refinement import RefinementNetwork
+from percepts.objects.refinement import Memory, RefinementNetwork
 from percepts.objects.slot_posterior import SlotPosterior
 
 NO_SLOT = 1e-6
 """Added to the slots' summed densities where pixels are shared out among them."""
+
+
+@dataclass(frozen=True)
+class Belief:
+    """What is known of the slots between two steps: λ [B, K, 2·D] and the network's memory."""
+
+    parameters: Float[Tensor, "batch slots parameters"]
+    memory: Memory
+
+    def detached(self) -> Belief:
+        """The same without the graph that led to it."""
+        memory = None if self.memory is None else (self.memory[0].detach(), self.memory[1].detach())
+        return Belief(self.parameters.detach(), memory)
 
 
 @dataclass
@@ -33,7 +46,7 @@ class Explanation:
         log_mask: ln m.
         log_prob_slots: ln p(x_i | slot k), summed over the channels.
         log_prob: ln p(x_i) of the mixture.
-        shown: what the refinement network was shown, by name, once it was.
+        raw: what the refinement network was shown, before normalisation, once it was.
     """
 
     posterior: SlotPosterior
@@ -45,7 +58,7 @@ class Explanation:
     log_mask: Float[Tensor, "batch slots height width"]
     log_prob_slots: Float[Tensor, "batch slots height width"]
     log_prob: Float[Tensor, "batch height width"]
-    shown: dict[str, Tensor] = field(default_factory=dict)
+    raw: dict[str, Tensor] = field(default_factory=dict)
 
     @property
     def slots(self) -> int:

@@ -40,7 +40,7 @@ from percepts.nn.broadcast import SpatialBroadcastDecoder
 from percepts.nn.layers import full_precision
 from percepts.nn.mixture import Density
 from percepts.objects import checks, symptoms
-from percepts.objects.explanation import Explanation, explain_pixels
+from percepts.objects.explanation import Belief, Explanation, explain_pixels
 from percepts.objects.geco import Geco
 from percepts.objects.iodine_steps import (
     Draw,
@@ -51,28 +51,15 @@ from percepts.objects.iodine_steps import (
     seen_frames,
     still_noise,
 )
-from percepts.objects.monet import truncated_normal
+from percepts.objects.networks import truncated_normal
 from percepts.objects.recomputation import plain, recalled, without_gradients
-from percepts.objects.refinement import Memory, RefinementNetwork
+from percepts.objects.refinement import RefinementNetwork
 from percepts.objects.slot_posterior import SlotPosterior
 from percepts.objects.terms import SlotTerms
 
 DECODER_CAPACITY = 5.0
 """The constant that the published code appends to the latents."""
 FIRST_LEARNED_SCALE = 0.1
-
-
-@dataclass(frozen=True)
-class Belief:
-    """What is known of the slots between two steps: λ [B, K, 2·D] and the network's memory."""
-
-    parameters: Float[Tensor, "batch slots parameters"]
-    memory: Memory
-
-    def detached(self) -> Belief:
-        """The same without the graph that led to it."""
-        memory = None if self.memory is None else (self.memory[0].detach(), self.memory[1].detach())
-        return Belief(self.parameters.detach(), memory)
 
 
 class IODINE(nn.Module, Configurable):
@@ -108,7 +95,7 @@ class IODINE(nn.Module, Configurable):
             noise_seed: of the noise with which images are taken apart outside of training.
             initialisation: "truncated_normal" draws all weights within two deviations of 1/√fan_in and zeroes biases
                 (the published framework's default, from memory); "torch" keeps PyTorch's.
-            checkpoint: forget the decoder's activations and compute them again going backward.
+            checkpoint: forget the activations of decoder and convolutions and compute them again going backward.
             slot_chunk: draw so many slots at a time and forget as `checkpoint` does, at the price of one more decoding.
         """
 
@@ -259,11 +246,10 @@ class IODINE(nn.Module, Configurable):
         """Show the refinement network what `explanation` says about `image`."""
         with torch.inference_mode(False), torch.enable_grad():
             share = 1 / len(image) if self.config.inner == "mean" else 1.0
-            raw = explanation.inputs(image, self.config.refinement, share)
+            explanation.raw = explanation.inputs(image, self.config.refinement, share)
         with torch.inference_mode(False), torch.set_grad_enabled(keep):
-            prepared = self.refinement.prepare(raw, explanation.slots)
-            explanation.shown = prepared
-            parameters, memory = self.refinement(belief.parameters, prepared, belief.memory)
+            recompute = self.config.checkpoint or self.config.slot_chunk is not None
+            parameters, memory = self.refinement(belief.parameters, explanation.raw, belief.memory, recompute)
             better = Belief(parameters, memory)
         return better if keep else better.detached()
 
@@ -305,7 +291,11 @@ class IODINE(nn.Module, Configurable):
         self, image: Tensor, steps: int | None = None, slots: int | None = None
     ) -> list[dict[str, Float[Tensor, "batch slots *rest"]]]:
         """What the refinement network is shown at every step, by name, as it sees it: normalised where it is."""
-        return [explanation.shown for explanation in list(self._explanations(image, steps, slots, None))[:-1]]
+        names = (*self.refinement.spatial, *self.refinement.flat)
+        explanations = list(self._explanations(image, steps, slots, None))[:-1]
+        with torch.no_grad():
+            prepared = [self.refinement.prepare(one.raw, one.slots, names) for one in explanations]
+        return [{name: value.detach() for name, value in shown.items()} for shown in prepared]
 
     def components(
         self, latents: Float[Tensor, "batch slots latents"]

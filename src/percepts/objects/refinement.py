@@ -13,7 +13,7 @@ convolutions pad alike on both sides; the published code pads even sizes after t
 from __future__ import annotations
 
 import itertools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Literal, get_args
 
@@ -27,6 +27,7 @@ from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError
 from percepts.nn.coordinates import Coordinates, coordinate_channels
 from percepts.nn.layers import ActivationName, Initialisation, activation, full_precision, initialise
+from percepts.objects.memory import recomputed
 
 SpatialInput = Literal[
     "capacity",
@@ -148,32 +149,43 @@ class RefinementNetwork(nn.Module, Configurable):
     def forward(
         self,
         parameters: Float[Tensor, "batch slots parameters"],
-        inputs: Mapping[str, Tensor],
+        raw: Mapping[str, Tensor],
         memory: Memory,
+        recompute: bool = False,
     ) -> tuple[Float[Tensor, "batch slots parameters"], Memory]:
         """Improved parameters and the memory for the next step.
 
         Args:
-            inputs: prepared ones (`prepare`), all of `config.inputs`.
+            raw: what `config.inputs` asks for but the constant ones, [B, K or 1, …]; always "image".
+            recompute: forget the convolutions' activations and compute them again going backward.
         """
-        stacked = torch.cat([inputs[name] for name in self.spatial], dim=2).flatten(0, 1)
-        features = self.mlp(self.convolutions(stacked).mean(dim=(2, 3)))
-        features = torch.cat([features, *(inputs[name].flatten(0, 1) for name in self.flat)], dim=1)
+        slots = parameters.shape[1]
+
+        def looked() -> Tensor:
+            shown = self.prepare(raw, slots, self.spatial)
+            stacked = torch.cat([shown[name] for name in self.spatial], dim=2).flatten(0, 1)
+            return self.convolutions(stacked).mean(dim=(2, 3))
+
+        features = self.mlp(recomputed(looked) if recompute else looked())
+        shown = self.prepare(raw, slots, self.flat)
+        features = torch.cat([features, *(value.flatten(0, 1) for value in shown.values())], dim=1)
         if self.lstm is not None and memory is not None:
             memory = self.lstm(features, memory)
             features = memory[0]
         better = self.head(features, parameters.flatten(0, 1))
         return full_precision(better).view_as(parameters), memory
 
-    def prepare(self, raw: Mapping[str, Tensor], slots: int) -> dict[str, Tensor]:
-        """What the network is shown, by name: gradients stopped, normalised, and the same for all slots where it is.
+    def prepare(
+        self, raw: Mapping[str, Tensor], slots: int, names: Sequence[SpatialInput | FlatInput]
+    ) -> dict[str, Tensor]:
+        """The inputs `names` as the network sees them: gradients stopped, normalised, spread over the slots.
 
         Args:
-            raw: what `config.inputs` asks for but the constant ones, [B, K or 1, …].
+            raw: as for `forward`.
         """
         image = raw["image"]
         prepared: dict[str, Tensor] = {}
-        for name in (*self.spatial, *self.flat):
+        for name in names:
             value = self._constant(name, image) if name not in raw else raw[name]
             if name in self.config.stop_gradients:
                 value = value.detach()
