@@ -52,7 +52,7 @@ class RecordsConfig(BaseConfig):
         objects: use only scenes with so many objects, the least and the most; background does not count.
         damaged: what to do about a truncated or damaged file: "keep" the records before the damage, with a warning
             that names the record, or "refuse" it.
-        check: compare the checksums of all records; takes a fifth of the time of a conversion.
+        check: compare the checksums of all records, which takes half of the time of a conversion.
         lenient_masks: accept masks that do not part the image: a pixel then goes to the entity of the largest value.
         max_memory_gigabytes: converted records up to this size (in 10^9 bytes) are held in memory, and on the device
             that asks for them; more stay on disk.

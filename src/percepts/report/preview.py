@@ -16,7 +16,7 @@ from percepts.report.images import SEQUENTIAL, as_image, colour, to_pixels
 from percepts.report.slot_palette import colour_masks
 
 _FRAMES = 6
-_WIDTH = 1024
+_WIDTH = 1200
 """Pixels side by side, about; small images are enlarged by whole numbers to fill them."""
 
 
