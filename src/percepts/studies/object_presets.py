@@ -43,10 +43,10 @@ def iodine_shapes16() -> Experiment:
     """IODINE on 16x16 images of two shapes of different colours on black: objects in minutes on a CPU.
 
     3 slots, 3 steps of refinement, Normal 0.3, unit prior with a weight that rises to 1 in 1000 steps, clipped at 5,
-    batch 32, 3000 steps. With Normal 0.1 every slot becomes one colour all over the image, and masks stay undecided.
+    batch 32, 2000 steps. With Normal 0.1 every slot becomes one colour all over the image, and masks stay undecided.
     """
     model = dataclasses.replace(iodines.iodine_small16(), scale=0.3, kl_warm_up=1000)
-    training = fast_training(3000, lr=3e-3, betas=(0.95, 0.999), clip_norm=5.0)
+    training = fast_training(2000, lr=3e-3, betas=(0.95, 0.999), clip_norm=5.0)
     return _experiment(model, tiny_shapes(), training)
 
 
