@@ -57,7 +57,7 @@ _LAMPS = (
     ("back", (-1.1, 2.6, 6.0), 0.55, 0.0),
     ("fill", (-4.7, -4.0, 3.0), 0.4, 0.0),
 )
-_FLOOR = 0.52
+_FLOOR = 0.55
 
 
 def pose(location: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 4 4"]:
@@ -143,7 +143,7 @@ def objects_on_floor(
         present=torch.cat([every, exists], dim=1),
         label=torch.arange(objects + 1, device=device).expand(batch, -1),
         materials=_materials(torch.cat([~every, metal], dim=1)),
-        ambient=0.35,
+        ambient=0.5,
     )
 
 
