@@ -21,7 +21,10 @@ from percepts.factors.vae import VAE
 from percepts.nn.broadcast import SpatialBroadcastDecoder
 from percepts.nn.conv import ConvDecoder, ConvEncoder
 from percepts.nn.likelihoods import Gaussian
+from percepts.objects.iodine import slot_decoder
+from percepts.objects.iodine_presets import iodine_release_tetrominoes
 from percepts.objects.presets import monet_small24
+from percepts.objects.refinement import RefinementNetwork
 from percepts.studies.beta_vae import beta_vae_squares24
 from percepts.studies.cci_vae import capacity_squares24, cci_squares24
 from percepts.studies.spatial_broadcast import broadcast_blobs24
@@ -95,6 +98,15 @@ def monet_pebbles() -> Experiment:
     return dataclasses.replace(pebbles_broadcast(), model=model)
 
 
+def iodine_pebbles() -> Experiment:
+    """IODINE with three slots and two steps, with every input; clipped, as its gradients are large."""
+    model = dataclasses.replace(iodine_release_tetrominoes(), slots=3, steps=2, latent_size=6, scale=0.3)
+    small = {"decoder": slot_decoder((8, 8), 3), "refinement": RefinementNetwork.Config(channels=(8, 8), lstm=16)}
+    experiment = dataclasses.replace(pebbles_broadcast(), model=dataclasses.replace(model, **small))
+    optimizer = Optimizer(lr=1e-3, betas=(0.95, 0.999), clip_norm=5.0)
+    return dataclasses.replace(experiment, training=dataclasses.replace(experiment.training, optimizer=optimizer))
+
+
 def _on_squares(model: VAE.Config) -> Experiment:
     return dataclasses.replace(beta_vae_squares24(), model=model)
 
@@ -114,6 +126,7 @@ EXPERIMENTS = {
         dip_vae_i_squares24,
         dip_vae_ii_squares24,
         monet_pebbles,
+        iodine_pebbles,
     )
 }
 

@@ -14,6 +14,7 @@ from percepts.core.slots import Decomposition, Slots
 from percepts.nn.mixture import Density, log_density
 from percepts.objects.refinement import Memory, RefinementNetwork
 from percepts.objects.slot_posterior import SlotPosterior
+from percepts.objects.terms import SlotTerms
 
 NO_SLOT = 1e-6
 """Added to the slots' summed densities where pixels are shared out among them."""
@@ -75,6 +76,17 @@ class Explanation:
         mask = self.log_mask.detach().exp()
         slots = Slots(self.posterior.mean.detach(), self.posterior.variance.detach(), mask)
         return Decomposition(slots, self.appearance.detach().clamp(0, 1), mask)
+
+    def terms(self, image: Float[Tensor, "batch channels height width"]) -> SlotTerms:
+        """The same as a training log asks for it, with gradients."""
+        return SlotTerms(
+            image=image,
+            appearance=self.appearance,
+            log_mask=self.log_mask,
+            nll=self.nll,
+            kl_per_slot=self.kl.sum(2),
+            mask_divergence=torch.zeros_like(self.nll),
+        )
 
     def inputs(self, image: Tensor, wanted: RefinementNetwork.Config, share: float) -> dict[str, Tensor]:
         """What the refinement network asks for, before normalisation, [B, K or 1, …].

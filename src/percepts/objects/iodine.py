@@ -162,21 +162,7 @@ class IODINE(nn.Module, Configurable):
 
     def losses(self, batch: Batch, step: Step) -> Losses:
         """Σ_t w_t L_t over `batch["image"]` [B,C,H,W], or over `batch["video"]` [B,T+1,C,H,W]."""
-        frames = frames_of(batch["video" if self.config.sequential else "image"], self.config.steps, self.image_shape)
-        scale = self.scale(step.index)
-        start = self.start(len(frames[0]), self.config.slots)
-        nll, kl = [], []
-        for explanation in self.iterate(frames, start, step.normal, scale, keep=True):
-            nll.append(explanation.nll.mean())
-            kl.append(explanation.kl.sum((1, 2)).mean())
-        terms = SlotTerms(
-            image=frames[-1],
-            appearance=explanation.appearance,
-            log_mask=explanation.log_mask,
-            nll=explanation.nll,
-            kl_per_slot=explanation.kl.sum(2),
-            mask_divergence=torch.zeros_like(explanation.nll),
-        )
+        terms, nll, kl = self._unrolled(batch, step)
         weight = self._kl_weight(nll[-1], step)
         weights = loss_weights(self.config.loss_weights, len(nll) - 1)
         # Terms of weight 0 are left out: a gradient of zeros would cost as much as any other.
@@ -188,6 +174,20 @@ class IODINE(nn.Module, Configurable):
             more["kl_weight"] = weight
         log = {name: value for name, value in terms.log().items() if name != "kl_mask"}
         return Losses({"model": loss}, {**log, **more})
+
+    def terms(self, batch: Batch, step: Step) -> SlotTerms:
+        """What the last belief costs and how it takes the batch apart."""
+        return self._unrolled(batch, step)[0]
+
+    def _unrolled(self, batch: Batch, step: Step) -> tuple[SlotTerms, list[Tensor], list[Tensor]]:
+        """The last belief's terms, and the batch means of all beliefs' NLL and KL."""
+        frames = frames_of(batch["video" if self.config.sequential else "image"], self.config.steps, self.image_shape)
+        start = self.start(len(frames[0]), self.config.slots)
+        nll, kl = [], []
+        for explanation in self.iterate(frames, start, step.normal, self.scale(step.index), keep=True):
+            nll.append(explanation.nll.mean())
+            kl.append(explanation.kl.sum((1, 2)).mean())
+        return explanation.terms(frames[-1]), nll, kl
 
     def iterate(
         self,
@@ -253,6 +253,19 @@ class IODINE(nn.Module, Configurable):
             better = Belief(parameters, memory)
         return better if keep else better.detached()
 
+    def infer(
+        self,
+        image: Tensor,
+        steps: int | None = None,
+        slots: int | None = None,
+        generator: torch.Generator | None = None,
+    ) -> Iterator[Explanation]:
+        """The beliefs before the first step and after each one, in full; the arguments are those of `refine`."""
+        slots = self.config.slots if slots is None else slots
+        frames = seen_frames(image, steps, self.config.steps, self.image_shape)
+        draw = still_noise(len(frames) - 1, self.config.noise_seed, generator)
+        return self.iterate(frames, self.start(len(frames[0]), slots), draw, self.scale(), keep=False)
+
     def refine(
         self,
         image: Tensor,
@@ -275,11 +288,11 @@ class IODINE(nn.Module, Configurable):
             DataError: images of another shape.
             NonFiniteError: a pixel is NaN or infinite.
         """
-        return [explanation.decomposition() for explanation in self._explanations(image, steps, slots, generator)]
+        return [explanation.decomposition() for explanation in self.infer(image, steps, slots, generator)]
 
     def decompose(self, image: Tensor, slots: int | None = None, steps: int | None = None) -> Decomposition:
         """Take images [B,C,H,W] in [0,1] apart: the last belief of `refine`."""
-        for explanation in self._explanations(image, steps, slots, None):
+        for explanation in self.infer(image, steps, slots):
             last = explanation
         return last.decomposition()
 
@@ -292,7 +305,7 @@ class IODINE(nn.Module, Configurable):
     ) -> list[dict[str, Float[Tensor, "batch slots *rest"]]]:
         """What the refinement network is shown at every step, by name, as it sees it: normalised where it is."""
         names = (*self.refinement.spatial, *self.refinement.flat)
-        explanations = list(self._explanations(image, steps, slots, None))[:-1]
+        explanations = list(self.infer(image, steps, slots))[:-1]
         with torch.no_grad():
             prepared = [self.refinement.prepare(one.raw, one.slots, names) for one in explanations]
         return [{name: value.detach() for name, value in shown.items()} for shown in prepared]
@@ -342,21 +355,6 @@ class IODINE(nn.Module, Configurable):
         scale = float(scale.detach()) if isinstance(scale, Tensor) else scale
         deviation = scale * math.pi / math.sqrt(3) if self.config.density == "logistic" else scale
         return symptoms.binding(entries, self.config.slots, deviation)
-
-    def _explanations(
-        self, image: Tensor, steps: int | None, slots: int | None, generator: torch.Generator | None
-    ) -> Iterator[Explanation]:
-        """Inference outside of training."""
-        slots = self.config.slots if slots is None else slots
-        frames = self._seen(image, steps)
-        draw = self._still_draw(len(frames) - 1, generator)
-        return self.iterate(frames, self.start(len(frames[0]), slots), draw, self.scale(), keep=False)
-
-    def _seen(self, image: Tensor, steps: int | None) -> list[Tensor]:
-        return seen_frames(image, steps, self.config.steps, self.image_shape)
-
-    def _still_draw(self, steps: int, generator: torch.Generator | None) -> Draw:
-        return still_noise(steps, self.config.noise_seed, generator)
 
     def _rows(self, latents: Float[Tensor, "batch slots latents"]) -> Float[Tensor, "rows latents"]:
         """The slots as the decoder takes them."""
