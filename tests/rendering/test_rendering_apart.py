@@ -5,11 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 
+import numpy as np
 import pytest
 import torch
+from plain_rays import PlainScene
 from test_rendering_materials import everything, single
 from torch import Tensor
 
+import percepts.rendering.frames as frames_module
 import percepts.rendering.shadows as shadows_module
 from percepts.core.errors import DataError
 from percepts.rendering import (
@@ -57,6 +60,19 @@ def test_walls_floor_sky_and_objects_fill_the_view_from_inside() -> None:
         assert point[:, 2][on].max() <= 2 + 1e-4
     assert torch.equal(number == 0, rendered.depth.isinf())
     assert not point.movedim(1, -1)[number == 0].any()
+
+
+def test_rooms_from_inside_are_those_of_a_plain_ray_caster() -> None:
+    scene = single(inside_a_room(5), torch.float64)
+    eye = torch.tensor([[2.9, 2.4, 1.1], [1.2, 0.3, 0.5], [-1.0, -0.8, 0.9], [0, 0, 1.9], [-2.9, 0, 0.1]]).double()
+    target = torch.tensor([[0.0, 0, 0], [0, 1, 0.4], [3, 1, 0.5], [1, 1, 0], [0.5, 0.1, 0.6]]).double()
+    scene = dataclasses.replace(scene, camera=look_at(eye, target), label=None)
+    rendered = render_objects(scene, 24, 24, shadows=True)
+    for index in range(5):
+        expected = PlainScene(scene, index, shadows=True).picture(24, 24)
+        assert (rendered.segmentation[index].numpy() == expected.number).mean() > 0.999
+        off = np.abs(rendered.image[index].movedim(0, -1).numpy() - expected.image).max(axis=-1)
+        assert (off > 1e-6).mean() < 5e-3
 
 
 def test_a_video_is_its_frames() -> None:
@@ -168,3 +184,23 @@ def test_shadows_are_looked_for_in_small_windows_and_walls_throw_none(monkeypatc
     assert falls.tolist() == [[False] * 5 + [True] * 2] * 6
     window = window.clamp(0, 1)[:, 5:]
     assert (window[..., 2:] - window[..., :2]).prod(-1).mean() < 0.5
+
+
+def test_objects_are_looked_for_wherever_they_are(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Looking for everything in the whole image finds no more than in its windows, from anywhere inside of a room."""
+    scene = inside_a_room(14)
+    generator = torch.Generator().manual_seed(5)
+    eye = (torch.rand(14, 3, generator=generator) - 0.5) * torch.tensor([5.8, 4.8, 1.8]) + torch.tensor([0, 0, 1.0])
+    eye[:8], turned = eye[:8].round(decimals=1), torch.randn(14, 3, generator=generator)
+    turned[:4] = torch.tensor([[1.0, 0, 0], [-1, 0, 0], [0, 1, 0], [0, -1, 0]])  # along the room's own axes
+    scene = dataclasses.replace(scene, camera=look_at(eye, eye + turned))
+    windowed = render_objects(scene, 19, 21, shadows=True)
+
+    def everywhere(points: Tensor, view: object) -> Tensor:
+        return torch.tensor([0.0, 0, 1, 1]).double().expand(*points.shape[:2], 4).clone()
+
+    for module in (frames_module, shadows_module):
+        monkeypatch.setattr(module, "project", everywhere)
+    whole = render_objects(scene, 19, 21, shadows=True)
+    for name in ("image", "segmentation", "depth"):
+        assert torch.equal(getattr(windowed, name), getattr(whole, name)), name

@@ -11,14 +11,13 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from percepts.rendering.batches import ObjectBatch, object_batches
 from percepts.rendering.frames import (
     Bounds,
     Frames,
     PerScene,
     components,
     every_window,
-    members,
-    pixel_windows,
     rays_of,
 )
 from percepts.rendering.objects import Lamp
@@ -39,18 +38,17 @@ class Wanted:
 
 @dataclass(frozen=True)
 class Pattern(PerScene):
-    """Textures of the objects: `kind` [B, N], a number into `TEXTURES`, once more on the CPU, and `size` [B, N]."""
+    """Textures of the objects: `kind` [B, N], a number into `TEXTURES`, and `size` [B, N]."""
 
     kind: Tensor
-    on_cpu: Tensor
     size: Tensor
 
 
 @dataclass
 class Canvas:
-    """What is nearest, [B, rows, columns] each: depth, the object's number (from 1; 0 is nothing), the cosine between
-    normal and lamp for every lamp, the three components of the normal in the world, whether the texture shows its
-    second colour."""
+    """What is nearest, [B, rows, columns] each: depth, the object's number (int32, from 1; 0 is nothing), the cosine
+    between normal and lamp for every lamp, the three components of the normal in the world, whether the texture shows
+    its second colour."""
 
     depth: Tensor
     number: Tensor
@@ -71,63 +69,53 @@ def cast(
     depth = torch.full((len(frames.kind), *size), torch.inf, dtype=frames.rays.dtype, device=frames.rays.device)
     canvas = Canvas(
         depth=depth,
-        number=torch.zeros_like(depth, dtype=torch.int64),
+        number=torch.zeros_like(depth, dtype=torch.int32),
         lambert=[torch.zeros_like(depth) for _ in wanted.lamps],
         normal=[torch.zeros_like(depth) for _ in range(3 * wanted.normal)],
         second=torch.zeros_like(depth, dtype=torch.bool) if wanted.texture else None,
     )
-    for slot, shape, some in members(frames.kind, shapes):
-        _draw(canvas, shape, frames, bounds, pattern, some, slot, wanted)
+    for batch in object_batches(shapes, frames.kind, frames.window, size, depth.device):
+        _draw(canvas, batch, frames, bounds, pattern, wanted)
     return canvas
 
 
 def _draw(
-    canvas: Canvas,
-    shape: Primitive,
-    frames: Frames,
-    bounds: Bounds,
-    pattern: Pattern | None,
-    some: Tensor,
-    slot: int,
-    wanted: Wanted,
+    canvas: Canvas, batch: ObjectBatch, frames: Frames, bounds: Bounds, pattern: Pattern | None, wanted: Wanted
 ) -> None:
-    """Draw object `slot` of the scenes `some`, where it is nearer than what is there."""
+    """Draw objects where they are nearer than what is there."""
     height, width = canvas.depth.shape[1:]
-    corner, columns, rows = pixel_windows(frames.window[some, slot], width, height)
-    if columns <= 0 or rows <= 0:
-        return
-    device = canvas.depth.device
-    textured = pattern is not None and bool(pattern.on_cpu[some, slot].any())
-    start = (some * height * width + corner[:, 1] * width + corner[:, 0]).to(device)
-    some, corner = some.to(device), corner.to(device)
-    eye, size = components(frames.eye[some, slot]), components(frames.size[some, slot])
-    rays = rays_of(frames.rays[some, slot], corner, (columns, rows), (width, height))
-    distance, normal = shape.hit(eye, rays, size)
-    depth = every_window(canvas.depth, rows, columns)
-    below = depth.index_select(0, start)
-    nearer = (distance > 0) & (distance < below)
-    depth.index_copy_(0, start, torch.where(nearer, distance, below))
-
-    def lay(channel: Tensor, value: Tensor | float) -> None:
-        windows = every_window(channel, rows, columns)
-        windows.index_copy_(0, start, torch.where(nearer, value, windows.index_select(0, start)))
-
-    number = every_window(canvas.number, rows, columns)
-    number.index_copy_(0, start, number.index_select(0, start).masked_fill_(nearer, slot + 1))
+    who = batch.scene, batch.slot
+    eye, size = components(frames.eye[who]), components(frames.size[who])
+    rays = rays_of(frames.rays[who], batch.corner, (batch.columns, batch.rows), (width, height))
+    distance, normal = batch.shape.hit(eye, rays, size)
+    number = (batch.slot + 1).int()[:, None, None].expand_as(distance)
+    laid = [(canvas.number, number)]
     for index, (lamp, lambert) in enumerate(zip(wanted.lamps, canvas.lambert)):
-        place = components(frames.lamps[some, slot, index])
-        lay(lambert, lambert_of(normal, distance, eye, rays, place, lamp.directional))
+        place = components(frames.lamps[batch.scene, batch.slot, index])
+        laid.append((lambert, lambert_of(normal, distance, eye, rays, place, lamp.directional)))
     if canvas.normal:
-        turn = bounds.turn[some, slot].to(distance)[:, :, :, None, None]
+        turn = bounds.turn[who].to(distance)[:, :, :, None, None]
         for axis, channel in enumerate(canvas.normal):
-            lay(channel, _dot(normal, turn[:, axis].unbind(1), distance))
-    if canvas.second is not None:
-        second = torch.zeros_like(nearer)
-        if textured and pattern is not None:
-            point = [origin + distance * ray for origin, ray in zip(eye, rays)]
-            kind, unit = (value[some, slot][:, None, None] for value in (pattern.kind, pattern.size))
-            second = second_colour(kind, unit, point, normal, shape.flat)
-        lay(canvas.second, second)
+            laid.append((channel, _dot(normal, turn[:, axis].unbind(1), distance)))
+    if canvas.second is not None and pattern is not None:
+        point = [origin + distance * ray for origin, ray in zip(eye, rays)]
+        kind, unit = (value[who][:, None, None] for value in (pattern.kind, pattern.size))
+        laid.append((canvas.second, second_colour(kind, unit, point, normal, batch.shape.flat)))
+    for some in batch.rounds:
+        _lay(canvas, batch, some, distance[some], [(channel, value[some]) for channel, value in laid])
+
+
+def _lay(canvas: Canvas, batch: ObjectBatch, some: slice, distance: Tensor, laid: list[tuple[Tensor, Tensor]]) -> None:
+    """Write windows of different scenes to the canvas, where they are nearer; of equals the first object stays."""
+    start = batch.start[some]
+    depth, number = (every_window(value, batch.rows, batch.columns) for value in (canvas.depth, canvas.number))
+    below = depth.index_select(0, start)
+    first = number.index_select(0, start) > (batch.slot[some] + 1)[:, None, None]
+    nearer = (distance < below).logical_or_((distance == below).logical_and_(first)).logical_and_(distance > 0)
+    depth.index_copy_(0, start, torch.where(nearer, distance, below))
+    for channel, value in laid:
+        windows = every_window(channel, batch.rows, batch.columns)
+        windows.index_copy_(0, start, torch.where(nearer, value, windows.index_select(0, start)))
 
 
 def lambert_of(normal: Normal, distance: Tensor, eye: Vector, rays: Vector, lamp: Vector, directional: bool) -> Tensor:

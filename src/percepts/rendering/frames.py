@@ -12,7 +12,10 @@ import torch
 from torch import Tensor
 
 from percepts.rendering.objects import ObjectScene
-from percepts.rendering.primitives import Primitive, Vector
+from percepts.rendering.primitives import Vector
+
+_NEAR = 1e-6
+"""Metres before the camera from where on it sees."""
 
 Part = TypeVar("Part", bound="PerScene")
 
@@ -136,27 +139,33 @@ def bounds_of(scene: ObjectScene) -> Bounds:
 
 
 def project(points: Tensor, view: View) -> Tensor:
-    """Left, top, right and bottom [B, N, 4] of what holds the points [B, N, P, 3] in the image, as fractions of the
-    image: the whole image if some are behind the camera or infinitely far, nothing if all are behind."""
-    camera, lens = view.pose[:, None, None], view.lens[:, None]
-    x, y, z = times(camera[..., :3, :3].mT, points - camera[..., :3, 3]).unbind(-1)
-    ends = [lens[..., axis, None] * value / z + lens[..., axis + 2, None] for axis, value in enumerate((x, y))]
-    window = torch.stack([*(end.amin(-1) for end in ends), *(end.amax(-1) for end in ends)], dim=-1)
-    whole = torch.tensor([0.0, 0, 1, 1]).to(window)
-    bounded = ((z > 0) & (x.isfinite() & y.isfinite() & z.isfinite())).all(-1, keepdim=True)
-    window = torch.where(bounded, window.clamp(-1, 2), whole)
-    return torch.where((z <= 0).all(-1, keepdim=True), 0.0, window)
+    """Left, top, right and bottom [B, N, 4] of the part of the image that holds a box of corners [B, N, 8, 3] in the
+    order of `Bounds`, or what lies between two such boxes [B, N, 16, 3]: as fractions of the image, the whole image if
+    a corner is infinitely far, nothing if all are behind the camera."""
+    camera, lens = view.pose[:, None, None], view.lens[:, None, :, None]
+    local = times(camera[..., :3, :3].mT, points - camera[..., :3, 3])
+    # What reaches behind the camera is cut off just before it, where its edges pass.
+    one, other = (local[:, :, end] for end in _edges(points.shape[2], points.device).unbind(1))
+    share = (_NEAR - one[..., 2]) / (other[..., 2] - one[..., 2])
+    cut = one + (other - one) * share[..., None]
+    passes = (one[..., 2] >= _NEAR) != (other[..., 2] >= _NEAR)
+    front = torch.cat([local[..., 2] >= _NEAR, passes], dim=2)
+    x, y, z = torch.cat([local, cut], dim=2).unbind(-1)
+    ends = [lens[..., axis, :] * value / z + lens[..., axis + 2, :] for axis, value in enumerate((x, y))]
+    low = [torch.where(front, end, torch.inf).amin(-1) for end in ends]
+    high = [torch.where(front, end, -torch.inf).amax(-1) for end in ends]
+    window = torch.stack([*low, *high], dim=-1).clamp(-1, 2)
+    unbounded = ~points.isfinite().flatten(2).all(-1, keepdim=True)
+    window = torch.where(unbounded, torch.tensor([0.0, 0, 1, 1]).to(window), window)
+    return torch.where((local[..., 2] < _NEAR).all(-1, keepdim=True), 0.0, window)
 
 
-def members(kind: Tensor, shapes: tuple[Primitive, ...]) -> list[tuple[int, Primitive, Tensor]]:
-    """Which scenes [M] have in each slot [B, N] each of the primitives, for the pairs of which there are some."""
-    found = []
-    for slot, column in enumerate(kind.unbind(1)):
-        for number, shape in enumerate(shapes):
-            some = (column == number).nonzero()[:, 0]
-            if len(some):
-                found.append((slot, shape, some))
-    return found
+def _edges(count: int, device: torch.device) -> Tensor:
+    """The edges [E, 2] of a box by its corners, or all that may be edges of the hull of two."""
+    box = [(corner, corner | bit) for corner in range(8) for bit in (1, 2, 4) if not corner & bit]
+    if count == 16:
+        box += [(one + 8, other + 8) for one, other in box] + [(corner, corner + 8) for corner in range(8)]
+    return torch.tensor(box, device=device)
 
 
 def rays_of(matrix: Tensor, corner: Tensor, window: tuple[int, int], extent: tuple[int, int]) -> Vector:
@@ -170,17 +179,6 @@ def rays_of(matrix: Tensor, corner: Tensor, window: tuple[int, int], extent: tup
         (row[:, 0, None] * u + row[:, 2, None])[:, None] + (row[:, 1, None] * v)[:, :, None] for row in matrix.unbind(1)
     )
     return x, y, z
-
-
-def pixel_windows(window: Tensor, width: int, height: int) -> tuple[Tensor, int, int]:
-    """Windows of one size in pixels that hold the parts [n, 4] of the image, with a pixel around: the corners [n, 2],
-    and columns and rows, which are not positive if nothing is in the image."""
-    extent = torch.tensor([width, height])
-    low = (window[:, :2] * extent).floor().long() - 1
-    high = (window[:, 2:] * extent).ceil().long() + 1
-    low, high = torch.minimum(low.clamp(min=0), extent), torch.minimum(high.clamp(min=0), extent)
-    columns, rows = (high - low).amax(0).tolist()
-    return torch.minimum(low, extent - torch.tensor([columns, rows])), columns, rows
 
 
 def every_window(canvas: Tensor, rows: int, columns: int) -> Tensor:

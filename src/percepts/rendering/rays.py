@@ -234,7 +234,7 @@ def _picture(
 def _label(stage: Stage, canvas: Canvas, numbers: Tensor, result: RenderedObjects, piece: slice) -> None:
     """Write down what the pixels' centres show."""
     if result.segmentation is not None and result.depth is not None:
-        result.segmentation[piece] = numbers.gather(1, canvas.number.flatten(1)).view_as(canvas.number)
+        result.segmentation[piece] = numbers.gather(1, canvas.number.flatten(1).long()).view_as(canvas.number)
         result.depth[piece] = canvas.depth
     if result.normal is not None and result.position is not None:
         result.normal[piece] = torch.stack(canvas.normal, dim=1)

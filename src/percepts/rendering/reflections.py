@@ -27,7 +27,7 @@ class _Rays:
 def add_gloss(stage: Stage, canvas: Canvas, visible: list[Tensor] | None, image: Tensor) -> None:
     """Add highlights and mirror images to an image [B, 3, rows, columns]."""
     looks = stage.looks
-    which = canvas.number.flatten(1)
+    which = canvas.number.flatten(1).long()
     shares = [value.gather(1, which).flatten() for value in (looks.specular, looks.mirror) if value is not None]
     index = torch.stack(shares).amax(0).nonzero()[:, 0]
     rays = _seen(stage, canvas, index)
@@ -63,7 +63,7 @@ def _seen(stage: Stage, canvas: Canvas, index: Tensor) -> _Rays:
     # The background has no depth, and is nowhere.
     depth = torch.where(number > 0, depth, 0.0)
     point = [eye[scene, axis] + depth * way[axis] for axis in range(3)]
-    return _Rays(scene, number, point, way, normal)
+    return _Rays(scene, number.long(), point, way, normal)
 
 
 def _highlights(stage: Stage, rays: _Rays, canvas: Canvas, visible: list[Tensor] | None, index: Tensor) -> list[Tensor]:

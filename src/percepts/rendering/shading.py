@@ -91,13 +91,13 @@ def pattern_of(scene: ObjectScene) -> Pattern | None:
     if materials is None or materials.texture is None:
         return None
     size = torch.ones_like(scene.colour[..., 0]) if materials.texture_size is None else materials.texture_size
-    return Pattern(materials.texture, materials.texture.cpu(), size.to(scene.position.dtype))
+    return Pattern(materials.texture, size.to(scene.position.dtype))
 
 
 def paint(stage: Stage, canvas: Canvas, visible: list[Tensor] | None) -> Tensor:
     """The image [B, 3, rows, columns]; `visible` is the share of every lamp that is not hidden."""
     looks = stage.looks
-    which = canvas.number.flatten(1)
+    which = canvas.number.flatten(1).long()
     something = canvas.number > 0
     lights = [
         lambert if visible is None else lambert * visible[number] for number, lambert in enumerate(canvas.lambert)

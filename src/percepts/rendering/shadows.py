@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from percepts.rendering.batches import ObjectBatch, object_batches
 from percepts.rendering.casting import Canvas
 from percepts.rendering.frames import (
     Bounds,
@@ -16,8 +17,6 @@ from percepts.rendering.frames import (
     View,
     components,
     every_window,
-    members,
-    pixel_windows,
     place_lamp,
     project,
     rays_of,
@@ -82,11 +81,12 @@ def lamp_points(lamp: Lamp) -> list[Tensor]:
 def shine(shapes: tuple[Primitive, ...], frames: Frames, points: list[Shadows], canvas: Canvas, lamp: Lamp) -> Tensor:
     """Which share of a lamp's points each seen point [B, rows, columns] can see."""
     depth = torch.where(canvas.number > 0, canvas.depth, 0.0)
+    height, width = depth.shape[1:]
     total = None
     for shadows in points:
         shaded = torch.zeros_like(canvas.number, dtype=torch.bool)
-        for slot, shape, some in members(shadows.kind, shapes):
-            _shade(shaded, depth, shape, frames, shadows, some, slot, lamp.directional)
+        for batch in object_batches(shapes, shadows.kind, shadows.window, (height, width), depth.device):
+            _shade(shaded, depth, batch, frames, shadows, lamp.directional)
         clear = (~shaded).to(depth.dtype)
         total = clear if total is None else total + clear
     assert total is not None
@@ -94,28 +94,19 @@ def shine(shapes: tuple[Primitive, ...], frames: Frames, points: list[Shadows], 
 
 
 def _shade(
-    shaded: Tensor,
-    depth: Tensor,
-    shape: Primitive,
-    frames: Frames,
-    shadows: Shadows,
-    some: Tensor,
-    slot: int,
-    directional: bool,
+    shaded: Tensor, depth: Tensor, batch: ObjectBatch, frames: Frames, shadows: Shadows, directional: bool
 ) -> None:
     height, width = depth.shape[1:]
-    corner, columns, rows = pixel_windows(shadows.window[some, slot], width, height)
-    if columns <= 0 or rows <= 0:
-        return
-    start = (some * height * width + corner[:, 1] * width + corner[:, 0]).to(depth.device)
-    some, corner = some.to(depth.device), corner.to(depth.device)
-    eye, place, size = (components(value[some, slot]) for value in (frames.eye, shadows.place, frames.size))
-    rays = rays_of(frames.rays[some, slot], corner, (columns, rows), (width, height))
-    far = every_window(depth, rows, columns).index_select(0, start)
+    who = batch.scene, batch.slot
+    eye, place, size = (components(value[who]) for value in (frames.eye, shadows.place, frames.size))
+    rays = rays_of(frames.rays[who], batch.corner, (batch.columns, batch.rows), (width, height))
+    far = every_window(depth, batch.rows, batch.columns).index_select(0, batch.start)
     x, y, z = (origin + far * ray for origin, ray in zip(eye, rays))
-    windows = every_window(shaded, rows, columns)
-    hidden = windows.index_select(0, start)
-    windows.index_copy_(0, start, hidden.logical_or_(blocks(shape, (x, y, z), place, size, directional)))
+    hidden = blocks(batch.shape, (x, y, z), place, size, directional)
+    windows = every_window(shaded, batch.rows, batch.columns)
+    for some in batch.rounds:
+        start = batch.start[some]
+        windows.index_copy_(0, start, windows.index_select(0, start).logical_or_(hidden[some]))
 
 
 def blocks(shape: Primitive, point: Vector, place: Vector, size: Vector, directional: bool) -> Tensor:
