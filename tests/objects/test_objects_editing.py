@@ -11,7 +11,7 @@ from percepts.core.errors import DataError
 from percepts.core.slots import Slots
 from percepts.objects import editing
 from percepts.objects.gradients import gradient_share
-from percepts.objects.traversals import VALUES, most_informative, slot_kl, traverse, usage
+from percepts.objects.traversals import VALUES, most_informative, traverse, usage
 
 A = torch.arange(2 * 3 * 4).reshape(2, 3, 4).float()
 B = -torch.arange(2 * 2 * 4).reshape(2, 2, 4).float() - 1
@@ -115,7 +115,7 @@ def test_kl_is_torchs():
     found = slots(torch.ones(2, 3, 4, 4))
     normal = torch.distributions.Normal(found.mean, found.variance.sqrt())
     expected = torch.distributions.kl_divergence(normal, torch.distributions.Normal(0.0, 1.0))
-    torch.testing.assert_close(slot_kl(found), expected)
+    torch.testing.assert_close(found.kl(), expected)
 
 
 def test_gradient_shares_follow_the_masks(monkeypatch: pytest.MonkeyPatch):

@@ -23,16 +23,24 @@ class Slots:
     Attributes:
         mean, variance: of the latents.
         mask: how far each pixel belongs to each slot; sums to 1 over the slots.
+        prior_std: of every latent before anything is seen; its mean is 0.
     """
 
     mean: Float[Tensor, "batch slots latents"]
     variance: Float[Tensor, "batch slots latents"]
     mask: Float[Tensor, "batch slots height width"]
+    prior_std: float = 1.0
 
     @property
     def presence(self) -> Bool[Tensor, "batch slots"]:
         """Which slots hold something; see `present`."""
         return present(self.mask)
+
+    def kl(self) -> Float[Tensor, "batch slots latents"]:
+        """KL to the prior of every latent of every slot, in nats."""
+        scale = self.prior_std**2
+        ratio = self.variance / scale
+        return 0.5 * (self.mean.square() / scale + ratio - ratio.log() - 1)
 
     def sample(self, noise: Float[Tensor, "batch slots latents"]) -> Float[Tensor, "batch slots latents"]:
         """The latents for standard normal `noise`."""
@@ -105,4 +113,4 @@ class Tracks(Protocol):
     """Follows objects through a video; a slot keeps its object."""
 
     def track(self, video: Tensor, slots: int | None = None) -> list[Decomposition]:
-        """One decomposition for every frame of `video` [B,T,C,H,W]."""
+        """One decomposition for every frame of `video` [B,T,C,H,W] in [0,1]."""

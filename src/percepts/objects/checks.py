@@ -7,9 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
-from percepts.core.errors import ConfigError, DataError
+from percepts.core.errors import ConfigError, DataError, NonFiniteError
 
 Shape = tuple[int, int, int]
+SLACK = 0.5
+"""How far from [0, 1] pixels may lie, for noise and filters; bytes lie much farther."""
 
 
 def known_shape(image_shape: Shape | None) -> Shape:
@@ -61,7 +63,7 @@ def check_counts(config: Any, *names: str) -> None:
     """
     for name in names:
         value = getattr(config, name)
-        if not isinstance(value, int) or value < 1:
+        if not isinstance(value, int) or isinstance(value, bool) or value < 1:
             raise ConfigError(f"{name} = {value!r}", "a whole number, at least 1")
 
 
@@ -69,21 +71,33 @@ def check_slots(slots: int) -> int:
     """`slots`, which must be a number of slots.
 
     Raises:
-        ConfigError: it is less than one.
+        ConfigError: it is no whole number, or less than one.
     """
-    if slots < 1:
-        raise ConfigError(f"slots = {slots}", "at least 1")
+    if not isinstance(slots, int) or isinstance(slots, bool) or slots < 1:
+        raise ConfigError(f"slots = {slots!r}", "a whole number, at least 1")
     return slots
 
 
 def check_images(image: Tensor, shape: Shape) -> Tensor:
-    """`image`, which must be a batch of images of the model's `shape`.
+    """`image`, which must be a batch of images of the model's `shape`, of floating-point numbers in [0, 1].
+
+    Values are looked at on the CPU only: on a GPU every batch would have to wait.
 
     Raises:
-        DataError: it is of another shape.
+        DataError: it is of another shape or type, or has values far outside of [0, 1].
+        NonFiniteError: a pixel is NaN or infinite.
     """
+    if not isinstance(image, Tensor) or not image.is_floating_point():
+        kind = image.dtype if isinstance(image, Tensor) else type(image).__name__
+        raise DataError(f"images of type {kind}", "a tensor of float32 in [0, 1]", "torch.as_tensor(image) / 255")
     if image.dim() != 4 or tuple(image.shape[1:]) != shape:
         raise DataError(
             f"images of shape {tuple(image.shape)}", f"(batch, {', '.join(map(str, shape))}), as the model was built"
         )
+    if image.device.type == "cpu" and image.numel():
+        low, high = (float(end) for end in image.detach().aminmax())
+        if not (math.isfinite(low) and math.isfinite(high)):
+            raise NonFiniteError("an image holds NaN or infinity", "numbers in [0, 1]")
+        if low < -SLACK or high > 1 + SLACK:
+            raise DataError(f"images from {low:g} to {high:g}", "numbers in [0, 1]", "image / 255")
     return image

@@ -34,7 +34,7 @@ def in_regime(regime: MaskSource, segmentation: Tensor | None, image: Tensor) ->
 
     Raises:
         CapabilityError: there is no segmentation.
-        DataError: a segmentation of another shape, or "wrong" masks for a single image.
+        DataError: a segmentation of another shape, not of whole numbers from 0 on, or "wrong" masks for a single image.
     """
     shape = (len(image), *image.shape[2:])
     if regime == "all_in_one":
@@ -45,6 +45,8 @@ def in_regime(regime: MaskSource, segmentation: Tensor | None, image: Tensor) ->
         )
     if tuple(segmentation.shape) != shape:
         raise DataError(f"a segmentation of shape {tuple(segmentation.shape)}", str(shape))
+    if segmentation.is_floating_point() or segmentation.dtype == torch.bool or bool((segmentation < 0).any()):
+        raise DataError(f"a segmentation of type {segmentation.dtype}, or with negative numbers", "numbers from 0 on")
     if regime == "given":
         return segmentation
     if len(image) < 2:

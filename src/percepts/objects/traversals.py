@@ -69,11 +69,6 @@ def traverse(
     return Traversal(*(torch.stack(pieces, dim=1) for pieces in zip(*rows)))
 
 
-def slot_kl(slots: Slots) -> Float[Tensor, "batch slots latents"]:
-    """KL to the standard normal prior of every latent of every slot, in nats."""
-    return 0.5 * (slots.mean.square() + slots.variance - slots.variance.log() - 1)
-
-
 @dataclass(frozen=True)
 class Usage:
     """How the latents of slots that hold something are used, over all images.
@@ -106,11 +101,11 @@ def usage(slots: Slots) -> Usage:
     if int(held.sum()) < 2:
         raise DataError("images of which no more than one slot holds something", "a trained model and more images")
     mean, variance = slots.mean[held], slots.variance[held]
-    return Usage(variance.sqrt().mean(0), mean.std(0), slot_kl(slots)[held].mean(0), int(held.sum()))
+    return Usage(variance.sqrt().mean(0), mean.std(0), slots.kl()[held].mean(0), int(held.sum()))
 
 
 def most_informative(slots: Slots, image: int = 0) -> tuple[int, list[int]]:
     """The slot of `image` with the largest KL, and its latents, largest KL first: what is worth a traversal."""
-    kl = slot_kl(slots)[image]
+    kl = slots.kl()[image]
     slot = int(kl.sum(1).argmax())
     return slot, kl[slot].argsort(descending=True).tolist()

@@ -22,7 +22,6 @@ from percepts.core.errors import PerceptsError
 from percepts.core.slots import DecodesSlots, Decomposition, labels
 from percepts.metrics.segmentation_colour import colour_grouping
 from percepts.nn.mixture import log_density, mixture_nll
-from percepts.objects.traversals import slot_kl
 
 USUAL_SCALE = 0.1
 """The standard deviation of pixels where a model does not say its own: that of MONet is 0.09 and 0.11."""
@@ -86,7 +85,7 @@ def binding_numbers(
         backgrounds: how many entities, the first, are background.
     """
     pictures, known = images.detach().float().cpu().clamp(0, 1), dict(evaluated or {})
-    mask, decoded = taken.mask.float(), taken.decoded_mask.float()
+    mask, decoded = taken.mask.detach().float(), taken.decoded_mask.detach().float()
     share, slots = mask.mean(dim=(2, 3)), mask.shape[1]
     entropy = float(torch.special.entr(mask).sum(1).mean()) / math.log(slots) if slots > 1 else 0.0
     scale = pixel_scale(model)
@@ -96,7 +95,7 @@ def binding_numbers(
         "largest_slot": float(share.amax(1).mean()),
         "active": float(taken.slots.presence.float().sum(1).mean()),
         "disagreement": float((mask - decoded).abs().sum(1).mean() / 2),
-        "kl": float(slot_kl(taken.slots).sum((1, 2)).mean()),
+        "kl": float(taken.slots.kl().detach().sum((1, 2)).mean()),
     }
     numbers |= {name: as_sum(known[name]) for name in numbers if known.get(name) is not None}
     grouping = _grouping(pictures, taken, truth, backgrounds)
@@ -156,7 +155,8 @@ def pixel_scale(model: nn.Module) -> float | None:
     """The standard deviation of a pixel in the model's likelihood, as MONet and IODINE say it; None for others."""
     config, learned = getattr(model, "config", None), getattr(model, "scale", None)
     if callable(learned):
-        found = float(learned())
+        with torch.no_grad():
+            found = float(learned())
         return found * math.pi / math.sqrt(3) if getattr(config, "density", "") == "logistic" else found
     fixed = getattr(config, "foreground_scale", getattr(config, "scale", None))
     return float(fixed) if isinstance(fixed, int | float) else None

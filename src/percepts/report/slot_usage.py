@@ -8,7 +8,6 @@ from jaxtyping import Bool, Float
 from torch import Tensor
 
 from percepts.core.slots import Decomposition
-from percepts.objects.traversals import slot_kl
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ def measure_slots(taken: Decomposition) -> SlotUsage:
     slots = taken.slots
     present = slots.presence
     held = present if bool(present.any()) else present.logical_not()
-    kl, mean = slot_kl(slots).float(), slots.mean.float()
+    kl, mean = slots.kl().float(), slots.mean.float()
     return SlotUsage(
         kl=kl.mean(0),
         held_kl=kl[held].mean(0),
@@ -66,7 +65,7 @@ def telling_slots(taken: Decomposition, number: int, most: int = 2) -> list[int]
     area (as a rule the background) last; all slots where none is present."""
     mask = taken.mask[number]
     present = taken.slots.presence[number].nonzero().flatten().tolist() or list(range(mask.shape[0]))
-    kl = slot_kl(taken.slots)[number].sum(-1)
+    kl = taken.slots.kl()[number].sum(-1)
     largest = int(mask.mean(dim=(1, 2)).argmax())
     return sorted(present, key=lambda slot: (slot == largest, -float(kl[slot])))[:most]
 

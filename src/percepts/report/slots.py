@@ -202,14 +202,18 @@ def join_decompositions(parts: list[Decomposition]) -> Decomposition:
         return torch.cat([pick(part) for part in parts])
 
     slots = Slots(
-        rows(lambda part: part.slots.mean), rows(lambda part: part.slots.variance), rows(lambda part: part.slots.mask)
+        rows(lambda part: part.slots.mean),
+        rows(lambda part: part.slots.variance),
+        rows(lambda part: part.slots.mask),
+        parts[0].slots.prior_std,
     )
     return Decomposition(slots, rows(lambda part: part.appearance), rows(lambda part: part.decoded_mask))
 
 
 def map_decomposition(taken: Decomposition, change: Callable[[Tensor], Tensor]) -> Decomposition:
     """`change` done to every tensor."""
-    slots = Slots(change(taken.slots.mean), change(taken.slots.variance), change(taken.slots.mask))
+    old = taken.slots
+    slots = Slots(change(old.mean), change(old.variance), change(old.mask), old.prior_std)
     return Decomposition(slots, change(taken.appearance), change(taken.decoded_mask))
 
 

@@ -31,7 +31,8 @@ class Scenes:
 
     Attributes:
         predicted: the slot of every pixel, int64 [N,H,W].
-        mean, variance: of the slots, [N,K,D].
+        mean: of the slots, [N,K,D].
+        kl: to the prior in nats, [N,K].
         presence: bool [N,K].
         share: of the image, [N,K].
         entropy: of the masks, in nats a pixel, [N].
@@ -43,7 +44,7 @@ class Scenes:
 
     predicted: Tensor
     mean: Tensor
-    variance: Tensor
+    kl: Tensor
     presence: Tensor
     share: Tensor
     entropy: Tensor
@@ -146,15 +147,13 @@ def scene_scores(scenes: Scenes, dataset: ImageDataset, bootstrap: int = 0, seed
 
 
 def describe_slots(scenes: Scenes) -> dict[str, Any]:
-    """Per slot: KL to a standard normal prior in nats, share of the image, how often it is present; and over all: the
+    """Per slot: KL to the prior in nats, share of the image, how often it is present; and over all: the
     entropy of the masks in nats a pixel and as a share of its largest, the largest slot's share, the mean number of
     present slots, and how far decoded masks are from inferred ones."""
-    mean, variance = scenes.mean.double(), scenes.variance.double()
-    kl = 0.5 * (mean.square() + variance - variance.log() - 1).sum(-1)
     entropy = float(scenes.entropy.mean())
     slots = scenes.mean.shape[1]
     return {
-        "kl": kl.mean(0).tolist(),
+        "kl": scenes.kl.double().mean(0).tolist(),
         "share": scenes.share.mean(0).tolist(),
         "present": scenes.presence.double().mean(0).tolist(),
         "mask_entropy": entropy,
@@ -171,7 +170,7 @@ def _rows(taken: Decomposition, image: Tensor) -> dict[str, Tensor]:
     values = {
         "predicted": labels(mask),
         "mean": taken.slots.mean.float(),
-        "variance": taken.slots.variance.float(),
+        "kl": taken.slots.kl().float().sum(-1),
         "presence": present(mask),
         "share": mask.mean(dim=(2, 3)),
         "entropy": torch.special.entr(mask).sum(1).mean(dim=(1, 2)),
