@@ -368,7 +368,7 @@ def test_too_little_memory_names_what_needs_less(cause: RuntimeError, monkeypatc
 
     monkeypatch.setattr(some.model, "losses", fail)
     monkeypatch.setattr(some.model, "memory_options", ("--model.slot-chunk 1",), raising=False)
-    with pytest.raises(MemoryShortage, match="--model.slot-chunk 1, or --accumulate 2, or a smaller --batch-size"):
+    with pytest.raises(MemoryShortage, match=r"--model.slot-chunk 1, or --accumulate 2, or a smaller --batch-size"):
         some.fit()
 
 

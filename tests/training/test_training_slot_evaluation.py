@@ -8,13 +8,15 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from percepts.core.errors import NonFiniteError
+from percepts.core.errors import CapabilityError, NonFiniteError
 from percepts.core.slots import Decomposition, Slots
 from percepts.data.arrays import ArrayDataset
+from percepts.data.moving_sprites import tiny_videos
 from percepts.data.small_scenes import apart_sprites
+from percepts.objects.iodine_presets import iodine_video
 from percepts.studies.slot_measures import colour_baselines, object_slots, share_with_inactive
 from percepts.training.evaluation import Evaluation, evaluate_model
-from percepts.training.slot_evaluation import evaluate_slots, take_apart
+from percepts.training.slot_evaluation import batch_size, evaluate_slots, take_apart
 
 WORLD = dataclasses.replace(apart_sprites(), images=500)
 
@@ -93,3 +95,25 @@ def test_baselines_of_colour_know_what_they_see():
     assert apart["kmeans.ari_fg"] > 0.95
     same = dataclasses.replace(WORLD, colours=("green",), distinct_colours=False)
     assert colour_baselines(same.build(), 40, slots=3)["oracle.ari_fg"] == 0
+
+
+def test_videos_are_followed_and_scored_over_space_and_time():
+    world = tiny_videos()
+    model = dataclasses.replace(
+        iodine_video(), image_shape=world.build().image_shape, slots=world.build().entities, noise_seed=1
+    ).build()
+    result = evaluate_slots(model, world.build(), 3, 0, 0)
+    assert result["images"] == 3
+    assert {"ari_fg", "ari_fg.frames", "slot_swaps"} <= set(result["metrics"])
+    assert len(model.track(world.build().gather(torch.arange(1))["video"])) == world.build().frames
+
+
+def test_a_model_of_images_cannot_follow_videos():
+    with pytest.raises(CapabilityError, match="track"):
+        evaluate_slots(Told(), tiny_videos().build(), 2, 0, 0)
+
+
+def test_many_slots_are_taken_in_smaller_batches():
+    assert batch_size(Told()) == 32
+    assert batch_size(Told(), 64) == 8
+    assert batch_size(Told(), 4000) == 1

@@ -71,10 +71,10 @@ class Explanation:
         """−ln p(x | z) of every image, summed over pixels."""
         return -self.log_prob.sum(dim=(1, 2))
 
-    def decomposition(self) -> Decomposition:
+    def decomposition(self, prior_std: float = 1.0) -> Decomposition:
         """The same as the rest of the library asks for it, without gradients."""
         mask = self.log_mask.detach().exp()
-        slots = Slots(self.posterior.mean.detach(), self.posterior.variance.detach(), mask)
+        slots = Slots(self.posterior.mean.detach(), self.posterior.variance.detach(), mask, prior_std)
         return Decomposition(slots, self.appearance.detach().clamp(0, 1), mask)
 
     def terms(self, image: Float[Tensor, "batch channels height width"]) -> SlotTerms:

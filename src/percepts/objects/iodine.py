@@ -288,13 +288,17 @@ class IODINE(nn.Module, Configurable):
             DataError: images of another shape.
             NonFiniteError: a pixel is NaN or infinite.
         """
-        return [explanation.decomposition() for explanation in self.infer(image, steps, slots, generator)]
+        return [seen.decomposition(self.config.prior_std) for seen in self.infer(image, steps, slots, generator)]
 
     def decompose(self, image: Tensor, slots: int | None = None, steps: int | None = None) -> Decomposition:
         """Take images [B,C,H,W] in [0,1] apart: the last belief of `refine`."""
         for explanation in self.infer(image, steps, slots):
             last = explanation
-        return last.decomposition()
+        return last.decomposition(self.config.prior_std)
+
+    def track(self, video: Tensor, slots: int | None = None) -> list[Decomposition]:
+        """What is believed of every frame of a video [B,F,C,H,W] from those before it; slots keep their objects."""
+        return self.refine(video, None, slots)
 
     def encode(self, image: Tensor, slots: int | None = None, steps: int | None = None) -> Slots:
         """The slots of every image after the last step."""

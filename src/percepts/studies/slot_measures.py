@@ -17,7 +17,6 @@ from percepts.metrics.segmentation import segmentation_scores
 from percepts.metrics.segmentation_colour import colour_clusters, property_labels
 from percepts.metrics.segmentation_probe import slot_probe
 from percepts.metrics.segmentation_runs import distinct_explanations
-from percepts.nn.mixture import log_density, mixture_nll
 from percepts.report.plates import Plate
 from percepts.report.slot_refinement import refinement_plate
 from percepts.report.slots import decomposition_plate
@@ -87,18 +86,18 @@ def decompositions(model: Any, dataset: SceneDataset, count: int = 6, slots: int
 def refinement_scores(
     model: Any, dataset: SceneDataset, count: int, steps: int | None = None
 ) -> dict[str, list[float]]:
-    """ARI-FG and NLL (nats an image) of an IODINE's beliefs: before the first step and after each one."""
-    found: dict[str, list[list[float]]] = {"ari_fg": [], "nll": []}
+    """ARI-FG and NLL (nats an image) of an IODINE's beliefs, each drawn by its means: before the first step and after
+    each one."""
+    places = range((model.config.steps if steps is None else steps) + 1)
+    found: dict[str, list[list[float]]] = {name: [[] for _ in places] for name in ("ari_fg", "nll")}
     for indices in torch.arange(count).split(BATCH):
         batch = dataset.gather(indices, next(model.parameters()).device)
-        for place, belief in enumerate(model.refine(batch["image"], steps)):
-            if place == len(found["nll"]):
-                found["ari_fg"].append([])
-                found["nll"].append([])
-            density = log_density(model.config.density, batch["image"], belief.appearance, model.scale())
-            found["nll"][place] += mixture_nll(belief.mask.clamp_min(1e-30).log(), density, "pixel").tolist()
+        for place in places:
+            # The last belief of an inference is drawn by its means, those before it by samples.
+            *_, belief = model.infer(batch["image"], place)
+            found["nll"][place] += belief.nll.tolist()
             scores = segmentation_scores(
-                batch["segmentation"].cpu(), labels(belief.mask).cpu(), backgrounds=dataset.backgrounds
+                batch["segmentation"].cpu(), labels(belief.log_mask).cpu(), backgrounds=dataset.backgrounds
             )
             found["ari_fg"][place] += list(scores["ari_fg"].details["per_image"])
     return {name: [sum(values) / len(values) for values in rows] for name, rows in found.items()}

@@ -5,24 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from percepts.core.capabilities import Batch
+from percepts.core.capabilities import Batch, require
 from percepts.core.errors import DataError, NonFiniteError
 from percepts.core.progress import ProgressLine
 from percepts.core.random import numpy_generator, torch_generator
 from percepts.core.results import MetricResult, plain
-from percepts.core.slots import Decomposition, labels, present
+from percepts.core.slots import Decomposition, Tracks, labels, present
 from percepts.data.dataset import ImageDataset
 from percepts.data.scenes import SceneDataset
 from percepts.metrics.segmentation import segmentation_scores
 
-BATCH = 32
-"""Images taken apart at a time: every slot of every image is an image to the decoder."""
+BATCH, ROWS = 32, 512
+"""Images taken apart at a time, and slots: every slot of every image is an image to the decoder."""
 
 
 @dataclass(frozen=True)
@@ -30,7 +31,7 @@ class Scenes:
     """N images taken apart, everything on the CPU.
 
     Attributes:
-        predicted: the slot of every pixel, int64 [N,H,W].
+        predicted: the slot of every pixel, int64 [N,H,W], or [N,T,H,W] of videos.
         mean: of the slots, [N,K,D].
         kl: to the prior in nats, [N,K].
         presence: bool [N,K].
@@ -39,7 +40,7 @@ class Scenes:
         disagreement: half the L1 distance of mask and decoded mask, mean over pixels, [N].
         error, power: squared error of the reconstruction and squared image, summed over pixels, [N].
         truth: the batch's other keys, such as `segmentation`, `visible` and the properties.
-        pixels: C·H·W.
+        pixels: C·H·W, or C·T·H·W.
     """
 
     predicted: Tensor
@@ -107,16 +108,22 @@ def take_apart(
     chosen = torch.randperm(len(dataset), generator=torch_generator(seed, "evaluation scenes"))[:count]
     device = next(model.parameters()).device
     line = ProgressLine(len(chosen), "images", "decomposing")
+    done = 0
     rows: list[Batch] = []
     truth: list[Batch] = []
-    for indices in chosen.split(BATCH):
+    for indices in chosen.split(batch_size(model, slots)):
         batch = dataset.gather(indices, device)
-        image = batch.pop("image") if change is None else change(batch.pop("image"))
-        # A model whose masks are given is a baseline: it is told what the others must find.
-        told = {"segmentation": batch["segmentation"]} if getattr(model, "needs_segmentation", False) else {}
-        rows.append(_rows(model.decompose(image, slots, **told), image))
+        name = "video" if "video" in batch else "image"
+        seen = batch.pop(name) if change is None else change(batch.pop(name))
+        if name == "video":
+            rows.append(_of_video(require(model, Tracks, "following objects through a video"), seen, slots))
+        else:
+            # A model whose masks are given is a baseline: it is told what the others must find.
+            told = {"segmentation": batch["segmentation"]} if getattr(model, "needs_segmentation", False) else {}
+            rows.append(_rows(model.decompose(seen, slots, **told), seen))
         truth.append({key: value.cpu() for key, value in batch.items()})
-        line.update(min(len(chosen), len(rows) * BATCH))
+        done += len(indices)
+        line.update(done)
     line.close()
     columns = {name: torch.cat([row[name] for row in rows]) for name in rows[0]}
     if not bool(columns["mean"].isfinite().all()):
@@ -124,8 +131,14 @@ def take_apart(
             "the model's slots are not finite", "a trained model", "an earlier checkpoint, with --step"
         )
     known = {key: torch.cat([row[key] for row in truth]) for key in truth[0]}
-    height, width = columns["predicted"].shape[1:]
-    return Scenes(**columns, truth=known, pixels=dataset.image_shape[0] * height * width)
+    shape = columns["predicted"].shape[1:]
+    return Scenes(**columns, truth=known, pixels=dataset.image_shape[0] * prod(shape))
+
+
+def batch_size(model: Any, slots: int | None = None) -> int:
+    """How many images to take apart at a time."""
+    count = slots or getattr(getattr(model, "config", None), "slots", None) or 1
+    return max(1, min(BATCH, ROWS // int(count)))
 
 
 def scene_scores(scenes: Scenes, dataset: ImageDataset, bootstrap: int = 0, seed: int = 0) -> dict[str, MetricResult]:
@@ -162,6 +175,16 @@ def describe_slots(scenes: Scenes) -> dict[str, Any]:
         "active": float(scenes.presence.double().sum(1).mean()),
         "disagreement": float(scenes.disagreement.mean()),
     }
+
+
+def _of_video(model: Tracks, video: Tensor, slots: int | None) -> dict[str, Tensor]:
+    """As for images: labels of every frame, slots of the last one, sums of the errors and means of the rest."""
+    frames = [_rows(taken, frame) for taken, frame in zip(model.track(video, slots), video.unbind(1))]
+    values = {name: torch.stack([frame[name] for frame in frames], dim=1) for name in frames[0]}
+    summed = {name: values[name].sum(1) for name in ("error", "power")}
+    means = {name: values[name].float().mean(1) for name in ("share", "entropy", "disagreement")}
+    last = {name: values[name][:, -1] for name in ("mean", "kl", "presence")}
+    return {"predicted": values["predicted"], **summed, **means, **last}
 
 
 def _rows(taken: Decomposition, image: Tensor) -> dict[str, Tensor]:
