@@ -184,3 +184,8 @@ def test_small_images_are_enlarged() -> None:
     picture = preview(Known(), count=2)
     assert picture.width > 512
     assert picture.mode == "RGB"
+
+
+def test_a_preset_that_takes_any_setting_needs_none():
+    assert find_dataset("clevr6").needed == ()
+    assert find_dataset("clevr6-records").needed == ("path",)

@@ -74,7 +74,8 @@ def _in_module(module: ModuleType) -> Iterator[NamedDataset]:
                 yield NamedDataset(kebab(name), config, _summary(value), _required(config))
         elif inspect.isfunction(value) and _gives_dataset(value):
             parameters = inspect.signature(value).parameters.values()
-            needed = tuple(one.name for one in parameters if one.default is one.empty)
+            free = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
+            needed = tuple(one.name for one in parameters if one.default is one.empty and one.kind not in free)
             yield NamedDataset(kebab(name), value, _summary(value), needed)
 
 
