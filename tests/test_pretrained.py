@@ -11,9 +11,13 @@ import torch
 
 from percepts.core.random import torch_generator
 from percepts.data.dataset import FactorDataset
+from percepts.data.scenes import SceneDataset
+from percepts.data.small_scenes import apart_sprites, tiny_shapes
 from percepts.data.sprites import ColouredSprites, Sprites
+from percepts.data.tetrominoes import Tetrominoes
 from percepts.metrics import regression_probe
 from percepts.training.sharing import from_pretrained
+from percepts.training.slot_evaluation import evaluate_slots
 
 FOLDER = Path(__file__).parents[1] / "pretrained"
 MODELS: dict[str, FactorDataset] = {
@@ -22,8 +26,29 @@ MODELS: dict[str, FactorDataset] = {
 }
 
 
+SLOT_MODELS: dict[str, tuple[str, SceneDataset, float]] = {
+    "monet_sprites24": ("MONet", apart_sprites().build().unseen(), 0.9),
+    "monet_tetrominoes": ("MONet", Tetrominoes.Config().build().unseen(), 0.6),
+    "iodine_shapes16": ("IODINE", tiny_shapes().build().unseen(), 0.5),
+}
+"""Class, world, and the ARI-FG that it reaches at least."""
+
+
 def test_every_shipped_model_is_tested():
-    assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == set(MODELS)
+    assert {path.name for path in FOLDER.iterdir() if path.is_dir()} == {*MODELS, *SLOT_MODELS}
+
+
+@pytest.mark.parametrize("name", SLOT_MODELS)
+def test_a_shipped_slot_model_finds_objects(name: str):
+    kind, world, least = SLOT_MODELS[name]
+    files = {path.name: path.stat().st_size for path in (FOLDER / name).iterdir()}
+    assert set(files) == {"README.md", "config.json", "model.safetensors"}
+    assert sum(files.values()) <= 8_000_000
+    card = (FOLDER / name / "README.md").read_text(encoding="utf-8")
+    assert all(word in card for word in ("data", "seed", "ARI-FG", "command", "limits"))
+    assert json.loads((FOLDER / name / "config.json").read_text())["model"]["type"] == kind
+    result = evaluate_slots(from_pretrained(FOLDER / name), world, 48, 0, 0)
+    assert result["metrics"]["ari_fg"]["value"] > least
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -174,6 +174,36 @@ CPU = Scale(
 )
 
 
+def other_rooms(result: RunResult) -> dict[str, float]:
+    """Objects Room's other splits, and slots that stay empty."""
+    model, dataset = result.loaded
+    world = dataclasses.replace(dataset.config, split="test")
+    apart = partial(slot_measures.take_apart_and_score, model, count=COUNT)
+    empty = apart(dataclasses.replace(world, variant="empty_room"))
+    walls = dataset.backgrounds
+    return {
+        "empty.objects": float((empty.scenes.presence.double().sum(1) - walls).clamp_min(0).mean()),
+        "six.ari_fg": apart(dataclasses.replace(world, variant="six_objects"), slots=10).score("ari_fg"),
+        "identical.ari_fg": apart(dataclasses.replace(world, variant="identical_color"), slots=10).score("ari_fg"),
+    }
+
+
+def more_sprites(result: RunResult) -> dict[str, float]:
+    """Six sprites with two slots more than in training."""
+    model, dataset = result.loaded
+    world = dataclasses.replace(dataset.config, split="test", sprites=(6, 6))
+    six = slot_measures.take_apart_and_score(model, world, COUNT, slots=7).score("ari_fg")
+    return {"six.loss": result.score("ari_fg") - six}
+
+
+def baselines_at_scale(results: Results) -> dict[str, Any]:
+    """An untrained model and groupings by colour, on Multi-dSprites."""
+    experiment = monet_multi_dsprites()
+    scenes = dataclasses.replace(experiment.data.dataset, split="test").build()  # type: ignore[call-arg]
+    untrained = slot_measures.untrained_score(experiment, 0, COUNT)
+    return {"untrained.ari_fg": [untrained], **slot_measures.colour_baselines(scenes, COUNT, slots=5)}
+
+
 def sprites_at_scale(steps: int | None = None) -> Scale:
     """Multi-dSprites and Objects Room with the paper's network."""
 
@@ -185,10 +215,11 @@ def sprites_at_scale(steps: int | None = None) -> Scale:
 
     return Scale(
         arms={
-            "Multi-dSprites": Arm(experiment=partial(experiment, monet_multi_dsprites)),
-            "Objects Room": Arm(experiment=partial(experiment, monet_objects_room)),
+            "Multi-dSprites": Arm(experiment=partial(experiment, monet_multi_dsprites), measure=more_sprites),
+            "Objects Room": Arm(experiment=partial(experiment, monet_objects_room), measure=other_rooms),
         },
         seeds=SEEDS if steps is None else (0,),
+        compare=baselines_at_scale,
         claims=(
             Claim(
                 statement="ARI-FG on Multi-dSprites (mean of seeds)",
@@ -201,6 +232,40 @@ def sprites_at_scale(steps: int | None = None) -> Scale:
                 measure=lambda results: results.mean("Objects Room", "ari_fg"),
                 threshold=0.50,
                 paper="0.54 for MONet with GECO (GENESIS-V2, unverified)",
+            ),
+            Claim(
+                statement="reconstruction error (mean square) on Multi-dSprites (mean of seeds)",
+                measure=lambda results: results.mean("Multi-dSprites", "mse"),
+                threshold=0.004,
+                at_most=True,
+            ),
+            Claim(
+                statement="ARI-FG lost on six sprites with seven slots (mean of seeds)",
+                measure=lambda results: results.mean("Multi-dSprites", "six.loss"),
+                threshold=0.15,
+                at_most=True,
+            ),
+            Claim(
+                statement="mean number of object slots in the empty room (mean of seeds)",
+                measure=lambda results: results.mean("Objects Room", "empty.objects"),
+                threshold=0.5,
+                at_most=True,
+                paper="object slots switch off (figure)",
+            ),
+            Claim(
+                statement="ARI-FG with six objects and ten slots (mean of seeds)",
+                measure=lambda results: results.mean("Objects Room", "six.ari_fg"),
+                threshold=0.35,
+                paper="works without training again (figure)",
+            ),
+            Claim(
+                statement="ARI-FG on objects of identical colour (mean of seeds)",
+                measure=lambda results: results.mean("Objects Room", "identical.ari_fg"),
+                paper="works without training again (figure)",
+            ),
+            Claim(
+                statement="ARI-FG of k-means on colours on Multi-dSprites, five clusters",
+                measure=lambda results: float(results.across["kmeans.ari_fg"]),
             ),
         ),
     )
