@@ -148,6 +148,13 @@ def test_seeds_splits_and_variants_are_different_scenes() -> None:
             assert not torch.equal(one, other)
 
 
+def test_no_scenes_are_an_empty_batch() -> None:
+    none = torch.zeros(0, dtype=torch.int64)
+    for dataset in (room(size=8), room(size=8, variant="empty_room"), video(size=8)):
+        assert dataset.gather(none)["visible"].shape == (0, dataset.entities)
+        assert len(dataset.details(none)["amodal"]) == 0
+
+
 def test_relations_of_objects_only() -> None:
     dataset = room(variant="six_objects", size=8)
     details = dataset.details(FEW[:4])

@@ -77,7 +77,7 @@ class _Rooms(SolidScenes):
         most, device = self.entities - self.backgrounds, attempt.device
         count = scene.whole("count", *self._counts)
         camera = self._camera(scene)
-        eye = camera[..., :2, 3].double().reshape(len(attempt), -1, 2)[:, 0]
+        eye = (camera if self.frames is None else camera[:, 0])[:, :2, 3].double()
         attempt, spot = place(
             scene, attempt, count, lambda rows, trial: self._candidates(trial, eye[rows], most), _apart
         )
