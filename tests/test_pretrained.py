@@ -28,7 +28,7 @@ MODELS: dict[str, FactorDataset] = {
 
 SLOT_MODELS: dict[str, tuple[str, SceneDataset, float]] = {
     "monet_sprites24": ("MONet", apart_sprites().build().unseen(), 0.9),
-    "monet_tetrominoes": ("MONet", Tetrominoes.Config().build().unseen(), 0.6),
+    "monet_tetrominoes": ("MONet", Tetrominoes.Config().build().unseen(), 0.5),
     "iodine_shapes16": ("IODINE", tiny_shapes().build().unseen(), 0.5),
 }
 """Class, world, and the ARI-FG that it reaches at least."""
