@@ -222,7 +222,7 @@ def test_bad_images_are_refused():
         model.losses({"image": bad}, step())
     with pytest.raises(DataError, match="image / 255"):
         model.decompose(255 * images())
-    with pytest.raises(DataError, match="type torch.uint8"):
+    with pytest.raises(DataError, match=r"type torch.uint8"):
         model.decompose((255 * images()).byte())
 
 
