@@ -167,7 +167,7 @@ def pinhole(field_of_view: float, aspect: float = 1.0) -> Float[Tensor, "4"]:
 def room_planes(
     width: float, depth: float, height: float
 ) -> tuple[Float[Tensor, "5 3"], Float[Tensor, "5 3 3"], Float[Tensor, "5 3"]]:
-    """Position, rotation and size of five `Plane`s: a floor in z = 0 around the origin and the walls around it, in the
+    """Position, rotation and size of five planes: a floor in z = 0 around the origin and the walls around it, in the
     order floor, +x, +y, -x, -y. The sky shows above the walls.
 
     Args:
