@@ -156,6 +156,33 @@ def test_inference_works_in_any_mode_and_leaves_no_trace(mode: Any, settings: di
     assert all(parameter.grad is None for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("settings", [{}, {"checkpoint": True}], ids=str)
+def test_training_differentiates_through_all_steps(settings: dict[str, Any]):
+    """Without stopped inputs the gradient is that of finite differences; a belief cut off anywhere would show."""
+    seen = ("components", "image", "mask", "posterior", "pred_mask", "zp")
+    refinement = small_refinement(inputs=seen, normalise=(), stop_gradients=())
+    model, batch = built(refinement=refinement, steps=3, **settings).double(), {"image": images().double()}
+    model.losses(batch, step()).minimise["model"].backward()
+    generator = torch.Generator().manual_seed(0)
+    moves = [torch.randn(weight.shape, dtype=torch.float64, generator=generator) for weight in model.parameters()]
+    slope = sum(float((weight.grad * move).sum()) for weight, move in zip(model.parameters(), moves))
+    costs, size = [], 1e-6
+    for amount in (size, -2 * size):
+        with torch.no_grad():
+            for weight, move in zip(model.parameters(), moves):
+                weight += amount * move
+            costs.append(float(model.losses(batch, step()).minimise["model"]))
+    assert slope == pytest.approx((costs[0] - costs[1]) / (2 * size), rel=1e-5)
+
+
+def test_inference_keeps_no_graph_from_step_to_step():
+    model = built()
+    for explanation in model.infer(images(), steps=4):
+        assert explanation.posterior.parameters.is_leaf
+    trained = list(model.iterate([images()] * 3, model.start(4, 3), step().normal, 0.5, keep=True))
+    assert not trained[1].posterior.parameters.is_leaf
+
+
 def test_what_is_inferred_does_not_depend_on_the_batch_unless_asked():
     image = images(6)
     for inner, same in (("sum", True), ("mean", False)):
