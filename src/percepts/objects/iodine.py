@@ -14,10 +14,11 @@ that explains the image, and the gradients of the ELBO:
 Nothing orders the slots, so K and T can be others after training than in it. For video one frame is seen a step, and
 step t predicts frame t from those before.
 
-What differs from the paper: settings that its published code chose otherwise are switches (`density`, `scale`,
-`prior_std`; see `iodine_presets`), and where code and paper are silent so are we: the gradients of λ that the network
-sees are those of one image's L, not of a batch mean, so that what is inferred does not depend on the batch. Published:
-ARI-FG 0.988 ± 0.000 on CLEVR6, 0.767 ± 0.056 on Multi-dSprites, 0.992 ± 0.004 on Tetrominoes (5 seeds).
+What differs: settings that the published code chose otherwise than the paper are switches (`density`, `scale`,
+`prior_std`; see `iodine_presets`). The gradients that the network sees are those of one image's L, where the code has
+those of the batch's mean (`inner`): what is inferred then does not depend on the batch. KL warm-up, GECO and a first
+scale are not the paper's. Published: ARI-FG 0.988 ± 0.000 on CLEVR6, 0.767 ± 0.056 on Multi-dSprites, 0.992 ± 0.004 on
+Tetrominoes (5 seeds, quoted by later papers).
 """
 
 from __future__ import annotations
