@@ -59,7 +59,7 @@ def evaluation(result: dict[str, Any]) -> str:
         parts.append(f"{name:24} {number(value)}")
     if "slots" in result:
         slots = result["slots"]
-        parts.append(f"{'present slots':24} {number(slots['active'])} of {len(slots['kl'])} in the mean image")
+        parts.append(f"{'present slots':24} {number(slots['active'])} of {len(slots['kl'])} on average")
         parts.append(f"{'mask entropy (nats)':24} {number(slots['mask_entropy'])}")
         parts.append(f"{'KL per slot (nats)':24} {' '.join(number(value) for value in slots['kl'])}")
     if "latents" in result:

@@ -62,7 +62,7 @@ def render_page(material: Material) -> str:
         [section for make in SECTIONS if (section := make(material)) is not None],
         title=material.run.path.resolve().name,
         summary=summary(material),
-        status=str(material.info.get("status", "unknown")),
+        status=status(material),
         facts=facts(material),
         numbers=key_numbers(material),
         warnings=warnings(material),
@@ -92,6 +92,13 @@ def render_sections(sections: Sequence[Section], **header: Any) -> str:
         style=Svg((TEMPLATES / "report.css").read_text(encoding="utf-8")),
         script=Svg((TEMPLATES / "report.js").read_text(encoding="utf-8")),
     )
+
+
+def status(material: Material) -> str:
+    """How the run stands; one that met its time limit is not finished."""
+    known = str(material.info.get("status", "unknown"))
+    stopped = material.info.get("stopped_by")
+    return str(stopped) if known == "finished" and stopped else known
 
 
 def summary(material: Material) -> str:
