@@ -7,11 +7,9 @@ the posterior of an ambiguous image has several modes, that of a clear one has o
 from __future__ import annotations
 
 import dataclasses
-from statistics import mean
-from typing import Any
 
 from percepts.data.ambiguous import AmbiguousTetrominoes
-from percepts.data.small_scenes import SmallScenes, tiny_shapes
+from percepts.data.small_scenes import SmallScenes
 from percepts.report.plates import Plate
 from percepts.studies import slot_measures
 from percepts.studies.object_presets import (
@@ -21,20 +19,14 @@ from percepts.studies.object_presets import (
     iodine_small_tetrominoes,
     iodine_tetrominoes,
 )
+from percepts.studies.slot_claims import baselines, common_claims, probe_of_slots, single_slot
 from percepts.studies.study import Arm, Claim, Results, RunResult, Scale, Study
-from percepts.training.experiment import Experiment
 
 SEEDS = (0, 1, 2)
 COUNT = 320
 """Images of every measurement: the papers' protocol."""
 LONGER = 6
 """Steps of refinement at test time, twice those of training."""
-
-
-def single_slot() -> Experiment:
-    """The baseline: the same decoder and inference, and one slot for the whole image."""
-    experiment = iodine_shapes16()
-    return dataclasses.replace(experiment, model=dataclasses.replace(experiment.model, slots=1))  # type: ignore[call-arg]
 
 
 def refinement(result: RunResult) -> dict[str, float]:
@@ -52,22 +44,8 @@ def refinement(result: RunResult) -> dict[str, float]:
         "longer_change": longer["ari_fg"][LONGER] - longer["ari_fg"][last],
         "three.ari_fg": slot_measures.take_apart_and_score(model, three, COUNT, slots=4).score("ari_fg"),
         "same_colour.ari_fg": slot_measures.take_apart_and_score(model, equal, COUNT).score("ari_fg"),
-        **slot_measures.probe_scores(model, world.build()),
+        **probe_of_slots(result),
     }
-
-
-def single_probe(result: RunResult) -> dict[str, float]:
-    """What a linear probe reads from the one slot of the baseline."""
-    model, dataset = result.loaded
-    return slot_measures.probe_scores(model, dataset.unseen())
-
-
-def baselines(results: Results) -> dict[str, Any]:
-    """An untrained model and groupings by colour, on the scenes of training."""
-    experiment = iodine_shapes16()
-    untrained = [slot_measures.untrained_score(experiment, seed, COUNT) for seed in SEEDS]
-    scenes = dataclasses.replace(tiny_shapes(), split="test").build()
-    return {"untrained.ari_fg": untrained, **slot_measures.colour_baselines(scenes, COUNT, slots=3)}
 
 
 def pictures(results: Results) -> dict[str, Plate]:
@@ -87,10 +65,10 @@ def pictures(results: Results) -> dict[str, Plate]:
 CPU = Scale(
     arms={
         "IODINE": Arm(experiment=iodine_shapes16, measure=refinement),
-        "single slot": Arm(experiment=single_slot, seeds=(0,), measure=single_probe),
+        "single slot": Arm(experiment=lambda: single_slot(iodine_shapes16()), seeds=(0,), measure=probe_of_slots),
     },
     seeds=SEEDS,
-    compare=baselines,
+    compare=lambda results: baselines(iodine_shapes16(), SEEDS, clusters=3, count=COUNT),
     figures=pictures,
     claims=(
         Claim(
@@ -99,22 +77,6 @@ CPU = Scale(
             threshold=0.70,
             seeds=(0, 1),
             paper="0.992 ± 0.004 on Tetrominoes, 0.767 ± 0.056 on Multi-dSprites (quoted by later papers)",
-        ),
-        Claim(
-            statement="ARI-FG on two shapes, worst of three seeds",
-            measure=lambda results: min(results.scores("IODINE", "ari_fg")),
-        ),
-        Claim(
-            statement="ARI-FG of the untrained model, largest absolute value of three seeds",
-            measure=lambda results: max(abs(score) for score in results.across["untrained.ari_fg"]),
-            threshold=0.1,
-            at_most=True,
-        ),
-        Claim(
-            statement="ARI-FG of a single slot",
-            measure=lambda results: results.mean("single slot", "ari_fg"),
-            threshold=0.0,
-            at_most=True,
         ),
         Claim(
             statement="NLL falls from the first to the last step of refinement, as a share of |NLL| (best of 0 and 1)",
@@ -144,30 +106,7 @@ CPU = Scale(
             seeds=(0, 1),
             paper="trained on up to six objects, more are found with more slots (figure)",
         ),
-        Claim(
-            statement="ARI-FG on two shapes of the same colour (mean of seeds)",
-            measure=lambda results: results.mean("IODINE", "same_colour.ari_fg"),
-        ),
-        Claim(
-            statement="R² of the position read linearly from the matching slot (mean of seeds)",
-            measure=lambda results: mean([results.mean("IODINE", "probe.x"), results.mean("IODINE", "probe.y")]),
-            paper="far above a single-slot VAE (figure)",
-        ),
-        Claim(
-            statement="the same from a single slot that holds both shapes",
-            measure=lambda results: mean(
-                [results.mean("single slot", "probe.x"), results.mean("single slot", "probe.y")]
-            ),
-            seeds=(0,),
-        ),
-        Claim(
-            statement="ARI-FG of k-means on colours, three clusters (a baseline that sees only colours)",
-            measure=lambda results: float(results.across["kmeans.ari_fg"]),
-        ),
-        Claim(
-            statement="ARI-FG of the colour oracle (pixels of one colour are one object)",
-            measure=lambda results: float(results.across["oracle.ari_fg"]),
-        ),
+        *common_claims("IODINE"),
     ),
 )
 
