@@ -218,7 +218,7 @@ def cached_rows(
         DataError: no folder can be written.
         PerceptsError: the disk is full.
     """
-    roots = _roots(source, cache)
+    roots = cache_roots(source, cache)
     for root in roots:
         if found := _read(root / name, key):
             return found
@@ -227,7 +227,7 @@ def cached_rows(
         with contextlib.ExitStack() as stack:
             try:
                 root.mkdir(parents=True, exist_ok=True)
-                alone = stack.enter_context(_alone_in(root))
+                alone = stack.enter_context(alone_in(root))
             except OSError as error:
                 refused.append(error)
                 continue
@@ -251,7 +251,7 @@ def fingerprint(value: Any) -> str:
     return hashlib.sha256(json.dumps(value, sort_keys=True).encode()).hexdigest()[:16]
 
 
-def _roots(source: Path, cache: Path | None) -> list[Path]:
+def cache_roots(source: Path, cache: Path | None) -> list[Path]:
     """Where a cache may lie, best first; in a shared folder every source has a folder of its own."""
     source = source.resolve()
     own = f"{source.name}-{fingerprint(str(source))}"
@@ -271,7 +271,7 @@ def _read(folder: Path, key: str) -> tuple[RowFile, dict[str, Any]] | None:
 
 
 @contextlib.contextmanager
-def _alone_in(root: Path) -> Iterator[bool]:
+def alone_in(root: Path) -> Iterator[bool]:
     """Wait until no other process writes in `root`, so that one decodes and the others find its result.
 
     False where the system cannot lock: then several may do the same work, and the renames keep their results whole.

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from percepts.core.errors import DataError
 from percepts.core.files import atomic_folder
-from percepts.data.mapped import _alone_in, _roots
+from percepts.data.mapped import alone_in, cache_roots
 from percepts.data.shards import Field, Plan, delivered, file_of, narrow, read_plan, shard_lengths
 
 Block = Mapping[str, NDArray[Any]]
@@ -41,7 +41,7 @@ def cached_shards(source: Path, name: str, key: str, cache: Path | None, **rows:
         DataError: no folder can be written.
         PerceptsError: as `grow`.
     """
-    folders = [root / name for root in _roots(source, cache)]
+    folders = [root / name for root in cache_roots(source, cache)]
     for folder in folders:
         if plan := _enough(folder, key, rows["wanted"]):
             return folder, plan
@@ -80,7 +80,7 @@ def grow(
         PerceptsError: the disk is full or not writable; finished shards stay, and the next call goes on after them.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with _alone_in(folder):
+    with alone_in(folder):
         plan = read_plan(folder)
         if plan is None or plan.key != key:
             _clear(folder)

@@ -30,9 +30,10 @@ from jaxtyping import Float
 from torch import Tensor
 
 from percepts.core.capabilities import Batch, Losses, Step
+from percepts.core.checks import check_weight
 from percepts.core.config import one_of
 from percepts.core.errors import ConfigError
-from percepts.factors.vae import VAE, check_weight
+from percepts.factors.vae import VAE
 from percepts.nn.distributions import DiagonalGaussian
 
 Estimator = Literal["mws", "mss"]

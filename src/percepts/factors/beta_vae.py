@@ -18,9 +18,10 @@ import math
 from dataclasses import dataclass
 
 from percepts.core.capabilities import Batch, Losses, Step
+from percepts.core.checks import check_weight
 from percepts.core.errors import ConfigError
 from percepts.factors import symptoms
-from percepts.factors.vae import VAE, check_weight
+from percepts.factors.vae import VAE
 
 
 class BetaVAE(VAE):

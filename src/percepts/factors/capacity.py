@@ -22,6 +22,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from percepts.core.capabilities import Batch, Losses, Step
+from percepts.core.checks import check_weight, known_shape
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError, nearest
@@ -32,8 +33,6 @@ from percepts.factors.vae import (
     LikelihoodConfig,
     VAETerms,
     build_decoder,
-    check_weight,
-    known_shape,
     prior_sample,
 )
 from percepts.nn.conv import ConvDecoder

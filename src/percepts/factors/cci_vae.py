@@ -23,10 +23,11 @@ from jaxtyping import Float
 from torch import Tensor
 
 from percepts.core.capabilities import Batch, Losses, Step
+from percepts.core.checks import check_weight
 from percepts.core.config import Config, one_of
 from percepts.core.errors import ConfigError
 from percepts.factors import symptoms
-from percepts.factors.vae import VAE, check_weight
+from percepts.factors.vae import VAE
 
 Penalty = Literal["abs", "square", "huber"]
 

@@ -19,7 +19,8 @@ from jaxtyping import Float
 from torch import Tensor
 
 from percepts.core.capabilities import Batch, Losses, Step
-from percepts.factors.vae import VAE, check_weight
+from percepts.core.checks import check_weight
+from percepts.factors.vae import VAE
 from percepts.nn.distributions import DiagonalGaussian
 
 

@@ -27,10 +27,11 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from percepts.core.capabilities import Batch, Losses, Step
+from percepts.core.checks import check_weight
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError, DataError
-from percepts.factors.vae import VAE, check_weight
+from percepts.factors.vae import VAE
 from percepts.nn.layers import Initialisation, full_precision, initialise
 
 REAL, PERMUTED = 0, 1

@@ -8,7 +8,6 @@ Sums run over pixels, channels and latents, means over the batch only; everythin
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -17,6 +16,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from percepts.core.capabilities import Batch, Losses, Step
+from percepts.core.checks import known_shape
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError
@@ -169,33 +169,6 @@ class VAETerms:
             "active_units": (kl_per_latent > ACTIVE_KL).sum().to(kl.dtype),
             "kl_per_latent": kl_per_latent,
         }
-
-
-def known_shape(image_shape: tuple[int, int, int] | None) -> tuple[int, int, int]:
-    """`image_shape`, which must have been filled in.
-
-    Raises:
-        ConfigError: it is None, or not three positive numbers.
-    """
-    if image_shape is None:
-        raise ConfigError(
-            "the model's image_shape is not set",
-            "the shape (channels, height, width) of the data's images",
-            "dataclasses.replace(config, image_shape=dataset.image_shape)",
-        )
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ConfigError(f"image_shape = {image_shape}", "channels, height and width, all positive")
-    return image_shape
-
-
-def check_weight(name: str, value: float) -> None:
-    """Refuse a weight of a loss term that is NaN, infinite or negative.
-
-    Raises:
-        ConfigError: it is; the message calls it `name`.
-    """
-    if not (math.isfinite(value) and value >= 0):
-        raise ConfigError(f"{name} = {value}", "a finite number that is not negative")
 
 
 def build_decoder(

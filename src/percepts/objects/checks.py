@@ -7,28 +7,11 @@ from typing import Any
 
 from torch import Tensor
 
+from percepts.core.checks import Shape, check_weight
 from percepts.core.errors import ConfigError, DataError, NonFiniteError
 
-Shape = tuple[int, int, int]
 SLACK = 0.5
 """How far from [0, 1] pixels may lie, for noise and filters; bytes lie much farther."""
-
-
-def known_shape(image_shape: Shape | None) -> Shape:
-    """`image_shape`, which must have been filled in.
-
-    Raises:
-        ConfigError: it is None, or not three positive numbers.
-    """
-    if image_shape is None:
-        raise ConfigError(
-            "the model's image_shape is not set",
-            "the shape (channels, height, width) of the data's images",
-            "dataclasses.replace(config, image_shape=dataset.image_shape)",
-        )
-    if len(image_shape) != 3 or min(image_shape) < 1:
-        raise ConfigError(f"image_shape = {image_shape}", "channels, height and width, all positive")
-    return image_shape
 
 
 def check_weights(config: Any, *names: str) -> None:
@@ -38,9 +21,7 @@ def check_weights(config: Any, *names: str) -> None:
         ConfigError: one of the settings called `names` is.
     """
     for name in names:
-        value = getattr(config, name)
-        if not (math.isfinite(value) and value >= 0):
-            raise ConfigError(f"{name} = {value}", "a finite number that is not negative")
+        check_weight(name, getattr(config, name))
 
 
 def check_positive(config: Any, *names: str) -> None:

@@ -33,6 +33,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from percepts.core.capabilities import Batch, Losses, Step
+from percepts.core.checks import Shape, known_shape
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError
@@ -100,7 +101,7 @@ class IODINE(nn.Module, Configurable):
             slot_chunk: draw so many slots at a time and forget as `checkpoint` does, at the price of one more decoding.
         """
 
-        image_shape: checks.Shape | None = None
+        image_shape: Shape | None = None
         slots: int = 7
         steps: int = 5
         latent_size: int = 64
@@ -143,7 +144,7 @@ class IODINE(nn.Module, Configurable):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.image_shape = checks.known_shape(config.image_shape)
+        self.image_shape = known_shape(config.image_shape)
         latents = config.latent_size + config.capacity_channel
         self.decoder: SpatialBroadcastDecoder = config.decoder.build(image_shape=self.image_shape, latent_size=latents)
         self.refinement: RefinementNetwork = config.refinement.build(

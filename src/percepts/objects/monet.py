@@ -31,6 +31,7 @@ from jaxtyping import Float, Int
 from torch import Tensor, nn
 
 from percepts.core.capabilities import Batch, Losses, Step
+from percepts.core.checks import Shape, known_shape
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
 from percepts.core.errors import CapabilityError, ConfigError
@@ -86,7 +87,7 @@ class MONet(nn.Module, Configurable):
             slot_chunk: encode and draw so many slots at a time, and again going backward; None: all at once.
         """
 
-        image_shape: checks.Shape | None = None
+        image_shape: Shape | None = None
         slots: int = 5
         latent_size: int = 16
         attention: UNet.Config = field(default_factory=UNet.Config)
@@ -125,7 +126,7 @@ class MONet(nn.Module, Configurable):
     def __init__(self, config: Config) -> None:
         super().__init__()
         self.config = config
-        self.image_shape = checks.known_shape(config.image_shape)
+        self.image_shape = known_shape(config.image_shape)
         channels, height, width = self.image_shape
         with_mask = (channels + 1, height, width)
         self.attention: UNet | None = None

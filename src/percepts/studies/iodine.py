@@ -72,7 +72,7 @@ CPU = Scale(
     figures=pictures,
     claims=(
         Claim(
-            statement="ARI-FG on two shapes, the better of seeds 0 and 1 (chosen by this score, below “best”)",
+            statement="ARI-FG on two shapes, the better of seeds 0 and 1 (the one meant by “best” below)",
             measure=lambda results: max(results.scores("IODINE", "ari_fg")[:2]),
             threshold=0.70,
             seeds=(0, 1),

@@ -23,7 +23,8 @@ from percepts.training.settings import Training
 def monet_sprites24() -> Experiment:
     """MONet on 24x24 images of two sprites of different colours on black: objects in minutes on a CPU.
 
-    3 slots, scales 0.09 and 0.11, β = γ = 0.5, batch 32, 1600 steps.
+    3 slots, scales 0.09 and 0.11, β = γ = 0.5, batch 32, 1600 steps. Expected, measured here with seeds 0 to 2: ARI-FG
+    0.95 to 0.98, mean squared error 0.004 to 0.009, about four minutes on one core.
     """
     return _experiment(monets.monet_small24(), apart_sprites(), fast_training(1600, lr=2e-3))
 
@@ -32,7 +33,8 @@ def monet_sprites24() -> Experiment:
 def monet_tetrominoes() -> Experiment:
     """MONet on Tetrominoes (35x35, three pieces on black), small enough for a CPU.
 
-    4 slots, scales 0.20 and 0.24, β = γ = 0.5, batch 32, 2000 steps.
+    4 slots, scales 0.20 and 0.24, β = γ = 0.5, batch 32, 2000 steps. Expected, measured here with seed 0: ARI-FG 0.51
+    and 0.55 in two runs, ten minutes on two cores; masks are visibly the pieces, their dark edges go to the background.
     """
     model = dataclasses.replace(monets.monet_small32(), background_scale=0.20, foreground_scale=0.24)
     return _experiment(model, Tetrominoes.Config(), fast_training(2000))
@@ -43,7 +45,9 @@ def iodine_shapes16() -> Experiment:
     """IODINE on 16x16 images of two shapes of different colours on black: objects in minutes on a CPU.
 
     3 slots, 3 steps of refinement, Normal 0.3, unit prior with a weight that rises to 1 in 1000 steps, clipped at 5,
-    batch 32, 2000 steps. With Normal 0.1 every slot becomes one colour all over the image, and masks stay undecided.
+    batch 32, 2000 steps. Expected, measured here with seeds 0 to 2: ARI-FG 0.56 to 0.59, 0.70 with six steps at test
+    time; about eight minutes on one core. With Normal 0.1 every slot becomes one colour all over the image, and masks
+    stay undecided.
     """
     model = dataclasses.replace(iodines.iodine_small16(), scale=0.3, kl_warm_up=1000)
     training = fast_training(2000, lr=3e-3, betas=(0.95, 0.999), clip_norm=5.0)
