@@ -13,7 +13,6 @@ become part of this one. Also measured: the peak memory of IODINE's step with an
 from __future__ import annotations
 
 import json
-import resource
 import statistics
 import subprocess
 import sys
@@ -49,12 +48,13 @@ def measure() -> dict[str, Any]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     image = torch.rand(BATCH, *SHAPE, generator=torch.Generator().manual_seed(0))
+    peaks = memory()
     sides = {"monet": (our_monet(), their_monet()), "iodine": (our_iodine(), their_iodine())}
     result: dict[str, Any] = {"name": "slots", "size": SIZE, "batch": BATCH, "target_ratio": 1.5}
     for name, (ours, theirs) in sides.items():
         result[name] = race(step_of(ours, image), step_of(theirs, image))
     result["monet"]["relative_difference_of_losses"] = difference(image)
-    result["iodine"]["peak_memory"] = memory()
+    result["iodine"]["peak_memory"] = peaks
     torch.set_num_threads(threads)
     return result
 
@@ -190,6 +190,7 @@ def their_iodine() -> tuple[torch.nn.Module, Callable[[Tensor], Tensor]]:
     return model, lambda image: model(image)
 
 
+@torch.no_grad()
 def difference(image: Tensor) -> float:
     """The relative difference of the two MONets' losses for equal weights, image and noise."""
     (ours, _), (theirs, _) = our_monet(), their_monet()
@@ -244,9 +245,15 @@ def peak(checkpoint: bool) -> float:
     _, objective = our_iodine(checkpoint)
     small, large = torch.rand(1, *SHAPE), torch.rand(16, *SHAPE)
     objective(small).backward()
-    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    before = peak_resident()
     objective(large).backward()
-    return (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    return peak_resident() - before
+
+
+def peak_resident() -> float:
+    """Megabytes that this process has ever held. (What `getrusage` says includes the process that started it.)"""
+    lines = Path("/proc/self/status").read_text().splitlines()
+    return int(next(line.split()[1] for line in lines if line.startswith("VmHWM:"))) / 1024
 
 
 def clone(name: str) -> Path:
