@@ -1,0 +1,145 @@
+"""The sprites of many arenas at once, as tensors: where they are, what they look like, what a click hits.
+
+World coordinates: the arena is the unit square, (0, 0) is its lower left corner and **y points up**. The order of the
+sprites is their depth: a later one hides, and is clicked on instead of, an earlier one.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass, replace
+from typing import Any, Self
+
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
+
+from percepts.rendering.shapes import Polygon, spriteworld_shapes
+
+FACTORS = ("x", "y", "shape", "angle", "scale", "c0", "c1", "c2", "x_vel", "y_vel")
+"""The ten factors of a sprite in the order of Spriteworld (Watters et al. 2019). "shape" is the number of the shape in
+the arena's list, from 1; "angle" is in degrees, counter-clockwise; c0 to c2 are HSV or RGB, as the renderer says."""
+DEFAULTS = dict(zip(FACTORS, (0.5, 0.5, 2.0, 0.0, 0.1, 0.0, 0.0, 0.0, 0.0, 0.0)))
+"""Of the factors that a generator does not draw."""
+SHAPES: dict[str, Polygon] = spriteworld_shapes()
+"""The twelve shapes, each of area 1, by name; their places in this order are the numbers 1 to 12."""
+
+
+@dataclass(frozen=True)
+class Sprites:
+    """B arenas of up to N sprites.
+
+    Attributes:
+        position: of the sprites' centres.
+        shape: 0-based number of the shape among the arena's.
+        angle: in degrees, counter-clockwise.
+        scale: factor on the unit shape; a sprite's area is scale².
+        colour: three numbers a sprite.
+        velocity: added to the position in every step.
+        present: which sprites exist. Absent ones may lie between present ones and hold arbitrary numbers.
+        body: the corners relative to the position; shapes with fewer corners repeat their last one.
+        outlines: the arena's unit shapes.
+    """
+
+    position: Float64[Tensor, "batch sprites 2"]
+    shape: Int64[Tensor, "batch sprites"]
+    angle: Float64[Tensor, "batch sprites"]
+    scale: Float64[Tensor, "batch sprites"]
+    colour: Float64[Tensor, "batch sprites 3"]
+    velocity: Float64[Tensor, "batch sprites 2"]
+    present: Bool[Tensor, "batch sprites"]
+    body: Float64[Tensor, "batch sprites corners 2"]
+    outlines: tuple[Polygon, ...]
+
+    @classmethod
+    def of(cls, factors: Float64[Tensor, "batch sprites 10"], present: Bool[Tensor, "batch sprites"],
+           outlines: tuple[Polygon, ...] = tuple(SHAPES.values())) -> Self:  # fmt: skip
+        """Sprites with these factors, in the order of `FACTORS`."""
+        x, y, shape, angle, scale, *colour, x_vel, y_vel = factors.double().unbind(-1)
+        number = shape.round().long() - 1
+        return cls(
+            torch.stack([x, y], -1), number, angle, scale, torch.stack(colour, -1), torch.stack([x_vel, y_vel], -1),
+            present, body_of(number, angle, scale, outlines), outlines,
+        )  # fmt: skip
+
+    @property
+    def factors(self) -> Float64[Tensor, "batch sprites 10"]:
+        """All factors in the order of `FACTORS`; 0 for absent sprites."""
+        columns = [self.position, (self.shape + 1).double()[..., None], self.angle[..., None], self.scale[..., None],
+                   self.colour, self.velocity]  # fmt: skip
+        return torch.cat(columns, -1) * self.present[..., None]
+
+    @property
+    def corners(self) -> Float64[Tensor, "batch sprites corners 2"]:
+        """The outlines in the arena."""
+        return self.position[:, :, None] + self.body
+
+    def __len__(self) -> int:
+        return len(self.position)
+
+    def rows(self, index: Any) -> Self:
+        """Some of the arenas, by anything that indexes a tensor."""
+        return replace(self, **{name: getattr(self, name)[index] for name in _TENSORS})
+
+    def put(self, index: Any, others: Sprites) -> Self:
+        """A copy with the arenas at `index` replaced."""
+        changed = {}
+        for name in _TENSORS:
+            changed[name] = getattr(self, name).clone()
+            changed[name][index] = getattr(others, name)
+        return replace(self, **changed)
+
+    def to(self, device: torch.device | str) -> Self:
+        """On another device."""
+        return replace(self, **{name: getattr(self, name).to(device) for name in _TENSORS})
+
+    def contain(self, points: Float64[Tensor, "batch points 2"]) -> Bool[Tensor, "batch points sprites"]:
+        """Which sprites contain which points, by the crossing-number rule: of an upright square the left and bottom
+        edges belong to it, the right and top ones do not."""
+        x, y = (points[:, :, None, None] - self.position[:, None, :, None]).unbind(-1)
+        start_x, start_y = self.body[:, None].unbind(-1)
+        end_x, end_y = self.body.roll(-1, 2)[:, None].unbind(-1)
+        crosses = (end_y > y) != (start_y > y)
+        rise = torch.where(crosses, start_y - end_y, 1.0)
+        left = x < (start_x - end_x) * (y - end_y) / rise + end_x
+        inside = ((crosses & left).sum(-1) % 2).bool()
+        return inside & self.present[:, None]
+
+    def topmost(
+        self, points: Float64[Tensor, "batch points 2"], among: Bool[Tensor, "batch sprites"] | None = None
+    ) -> Int64[Tensor, "batch points"]:
+        """The last sprite that contains each point, of those `among` where given; -1 where there is none."""
+        inside = self.contain(points)
+        if among is not None:
+            inside = inside & among[:, None]
+        order = torch.arange(1, inside.shape[-1] + 1, device=inside.device)
+        return (inside * order).amax(-1) - 1
+
+    @property
+    def out_of_frame(self) -> Bool[Tensor, "batch sprites"]:
+        """Which present sprites have their centre outside of the closed unit square."""
+        return ((self.position < 0) | (self.position > 1)).any(-1) & self.present
+
+    def moved(self, by: Float64[Tensor, "batch sprites 2"], keep_in_frame: bool = True) -> Self:
+        """The sprites displaced; with `keep_in_frame` their centres stay in the unit square."""
+        position = self.position + by
+        return replace(self, position=position.clamp(0, 1) if keep_in_frame else position)
+
+
+_TENSORS = ("position", "shape", "angle", "scale", "colour", "velocity", "present", "body")
+
+
+def body_of(
+    shape: Int64[Tensor, "batch sprites"],
+    angle: Float64[Tensor, "batch sprites"],
+    scale: Float64[Tensor, "batch sprites"],
+    outlines: tuple[Polygon, ...],
+) -> Float64[Tensor, "batch sprites corners 2"]:
+    """The corners of sprites around their centres: unit shapes, scaled and turned."""
+    most = max(len(outline.vertices) for outline in outlines)
+    table = [[*outline.vertices, *[outline.vertices[-1]] * (most - len(outline.vertices))] for outline in outlines]
+    unit = torch.tensor(table, dtype=torch.float64, device=shape.device)[shape.clamp(0, len(outlines) - 1)]
+    radians = angle * (math.pi / 180)
+    cos, sin = (scale * radians.cos())[..., None], (scale * radians.sin())[..., None]
+    x, y = unit.unbind(-1)
+    return torch.stack([cos * x - sin * y, sin * x + cos * y], -1)
