@@ -1,0 +1,227 @@
+"""What is seen of an arena: pictures, masks, every sprite's own layer, and the factors themselves.
+
+Three renderers draw the same scene and differ by a few grey levels, so a model is used with the renderer that it was
+trained with; a dataset's identity and an environment's configuration name it.
+
+    exact   the pixels of Spriteworld (Watters et al. 2019), to the bit: integer polygons, shrunk with a Lanczos filter
+    pil     the same by Pillow itself, scene by scene, where it is to be checked
+    fast    exact area coverage, many times as fast
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+import torch
+from jaxtyping import Bool, Float64, Int64, UInt8
+from PIL import Image, ImageDraw
+from torch import Tensor
+
+from percepts.core.config import Config
+from percepts.core.errors import ConfigError
+from percepts.envs.spriteworld.state import Sprites
+from percepts.rendering.colour import hsv_bytes
+from percepts.rendering.exact_sprites import render_sprites_exactly
+from percepts.rendering.scene import SpriteScene
+from percepts.rendering.sprites2d import render_sprites
+
+Key = Literal["image", "segmentation", "layers", "factors", "present", "success"]
+Observation = dict[str, Tensor]
+
+
+@dataclass(frozen=True)
+class Observer(Config):
+    """What an observation holds, and how pictures are drawn.
+
+    Raises:
+        ConfigError: no or unknown keys, sizes below 1, a background that is no colour, or pictures that are not square
+            with the renderer "fast".
+    """
+
+    keys: tuple[Key, ...] = ("image",)
+    """`image` uint8 [B,H,W,3]; `segmentation` int64 [B,H,W], 0 = background, n = sprite n - 1; `layers` uint8
+    [B,N,H,W,4], red, green, blue and alpha of every sprite as if it were alone; `factors` float32 [B,N,10] in the order
+    of `FACTORS`, 0 for absent sprites; `present` bool [B,N]; `success` bool [B]."""
+    renderer: Literal["exact", "fast", "pil"] = "exact"
+    height: int = 64
+    width: int = 64
+    supersampling: int = 5
+    """Canvas pixels along every side of a pixel; no matter for "fast"."""
+    background: tuple[int, int, int] | Literal["random_grey"] = (0, 0, 0)
+    """Of 255; "random_grey": another grey in every episode."""
+    colours: Literal["hsv", "rgb"] = "hsv"
+    """What a sprite's c0 to c2 are: hue, saturation and value in [0, 1], or red, green and blue of 255."""
+
+    def __post_init__(self) -> None:
+        if not self.keys or len(set(self.keys)) != len(self.keys):
+            raise ConfigError(f"observation keys {self.keys}", "one or more different ones", "keys = ('image',)")
+        for name in ("height", "width", "supersampling"):
+            if getattr(self, name) < 1:
+                raise ConfigError(f"{name} = {getattr(self, name)}", "1 or more")
+        if self.renderer == "fast" and self.height != self.width:
+            raise ConfigError(
+                f"pictures of {self.height} x {self.width} by the fast renderer", "square ones", "renderer = 'exact'"
+            )
+        if isinstance(self.background, tuple) and not all(0 <= value <= 255 for value in self.background):
+            raise ConfigError(f"background = {self.background}", "three whole numbers from 0 to 255")
+
+    def observe(
+        self,
+        sprites: Sprites,
+        success: Bool[Tensor, " batch"] | None = None,
+        backdrop: Float64[Tensor, " batch"] | None = None,
+    ) -> Observation:
+        """What is seen of the arenas.
+
+        Args:
+            sprites: in the arenas.
+            success: of the task, for the key "success".
+            backdrop: the grey in [0, 1] behind every scene, where the background is "random_grey".
+        """
+        seen: Observation = {}
+        if {"image", "segmentation", "layers"} & set(self.keys):
+            pictures = self.draw(sprites, backdrop)
+            seen = {name: value for name, value in vars(pictures).items() if name in self.keys}
+        if "factors" in self.keys:
+            seen["factors"] = sprites.factors.float()
+        if "present" in self.keys:
+            seen["present"] = sprites.present
+        if "success" in self.keys:
+            seen["success"] = sprites.present.new_zeros(len(sprites)) if success is None else success
+        return {key: seen[key] for key in self.keys}
+
+    def draw(self, sprites: Sprites, backdrop: Float64[Tensor, " batch"] | None = None) -> Pictures:
+        """The pictures; what the keys do not ask for is None, but for the image."""
+        colour = self.rgb(sprites)
+        grey = self._grey(len(sprites), backdrop, colour.device)
+        return _RENDERERS[self.renderer](self, sprites, colour, grey)
+
+    def rgb(self, sprites: Sprites) -> UInt8[Tensor, "batch sprites 3"]:
+        """The sprites' colours as they are drawn; black for absent ones."""
+        colour = sprites.colour.float() * sprites.present[..., None]
+        return hsv_bytes(colour) if self.colours == "hsv" else colour.clamp(0, 255).to(torch.uint8)
+
+    def _grey(
+        self, batch: int, backdrop: Float64[Tensor, " batch"] | None, device: torch.device
+    ) -> UInt8[Tensor, "batch 3"]:
+        if self.background != "random_grey":
+            return torch.tensor(self.background, dtype=torch.uint8, device=device).expand(batch, 3)
+        level = torch.zeros(batch, device=device) if backdrop is None else backdrop * 255
+        return level.round().to(torch.uint8)[:, None].expand(batch, 3)
+
+
+@dataclass(frozen=True)
+class Pictures:
+    """Drawn arenas; see `Observer.keys`."""
+
+    image: UInt8[Tensor, "batch height width 3"]
+    segmentation: Int64[Tensor, "batch height width"] | None = None
+    layers: UInt8[Tensor, "batch sprites height width 4"] | None = None
+
+
+def _exactly(
+    observer: Observer, sprites: Sprites, colour: UInt8[Tensor, "batch sprites 3"], grey: UInt8[Tensor, "batch 3"]
+) -> Pictures:
+    counts = torch.tensor([len(one.vertices) for one in sprites.outlines], device=colour.device)
+    counts = counts[sprites.shape.clamp(0, len(sprites.outlines) - 1)]
+    corners, present = sprites.corners, sprites.present
+    varied = observer.background == "random_grey"
+    if varied:
+        # A scene's own background is one more sprite, behind the others, that covers the whole canvas.
+        corners, counts, colour, present = _with_backdrop(corners, counts, colour, present, grey)
+    drawn = render_sprites_exactly(
+        corners,
+        counts,
+        colour,
+        present,
+        observer.height,
+        observer.width,
+        supersampling=observer.supersampling,
+        background=(0, 0, 0) if varied else observer.background,  # type: ignore[arg-type]
+        segmentation="segmentation" in observer.keys,
+        layers="layers" in observer.keys,
+    )
+    pictures = Pictures(drawn.image, drawn.segmentation, drawn.layers)
+    if varied:
+        labels = None if pictures.segmentation is None else (pictures.segmentation - 1).clamp(min=0)
+        layers = None if pictures.layers is None else pictures.layers[:, 1:]
+        pictures = replace(pictures, segmentation=labels, layers=layers)
+    return pictures
+
+
+def _with_backdrop(
+    corners: Tensor, counts: Tensor, colour: Tensor, present: Tensor, grey: Tensor
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    batch, _, most, _ = corners.shape
+    frame = corners.new_tensor([[-1, -1], [2, -1], [2, 2], [-1, 2]])
+    frame = torch.cat([frame, frame[-1:].expand(max(0, most - 4), 2)])[None, None].expand(batch, 1, -1, 2)
+    if most < 4:
+        corners = torch.cat([corners, corners[:, :, -1:].expand(-1, -1, 4 - most, -1)], 2)
+    return (
+        torch.cat([frame, corners], 1),
+        torch.cat([counts.new_full((batch, 1), 4), counts], 1),
+        torch.cat([grey[:, None], colour], 1),
+        torch.cat([present.new_ones(batch, 1), present], 1),
+    )
+
+
+def _fast(
+    observer: Observer, sprites: Sprites, colour: UInt8[Tensor, "batch sprites 3"], grey: UInt8[Tensor, "batch 3"]
+) -> Pictures:
+    with_layers = "layers" in observer.keys
+    scene = SpriteScene(
+        shapes=sprites.outlines,
+        shape=sprites.shape * sprites.present,
+        position=torch.where(sprites.present[..., None], sprites.position, 0.0).float(),
+        scale=torch.where(sprites.present, sprites.scale, 0.0).float(),
+        angle=torch.where(sprites.present, sprites.angle, 0.0).deg2rad().float(),
+        colour=colour.float() / 255,
+        background=grey.float() / 255,
+        visible=sprites.present,
+    )
+    drawn = render_sprites(
+        scene, observer.height, observer.width, segmentation="segmentation" in observer.keys, coverage=with_layers
+    )
+    image = _bytes(drawn.image).permute(0, 2, 3, 1).contiguous()
+    layers = None
+    if drawn.coverage is not None:
+        plain = colour[:, :, None, None].expand(-1, -1, observer.height, observer.width, -1)
+        layers = torch.cat([plain, _bytes(drawn.coverage)[..., None]], -1)
+    return Pictures(image, drawn.segmentation, layers)
+
+
+def _bytes(image: Tensor) -> UInt8[Tensor, "..."]:
+    return (image * 255).round_().clamp_(0, 255).to(torch.uint8)
+
+
+def _pillow(
+    observer: Observer, sprites: Sprites, colour: UInt8[Tensor, "batch sprites 3"], grey: UInt8[Tensor, "batch 3"]
+) -> Pictures:
+    """By Pillow, one scene at a time; masks and layers, which Pillow has not, as "exact" gives them."""
+    size = (observer.width * observer.supersampling, observer.height * observer.supersampling)
+    corners = (sprites.corners.cpu() * torch.tensor(size, dtype=torch.float64)).numpy()
+    images = []
+    for scene in range(len(sprites)):
+        canvas = Image.new("RGB", size, tuple(grey[scene].tolist()))
+        draw = ImageDraw.Draw(canvas)
+        for sprite in sprites.present[scene].nonzero()[:, 0].tolist():
+            outline = sprites.outlines[int(sprites.shape[scene, sprite])]
+            points = corners[scene, sprite, : len(outline.vertices)]
+            draw.polygon([tuple(point) for point in points.tolist()], fill=tuple(colour[scene, sprite].tolist()))
+        shrunk = canvas.resize((observer.width, observer.height), Image.Resampling.LANCZOS)
+        images.append(np.flipud(np.asarray(shrunk)))
+    drawn = np.stack(images) if images else np.zeros((0, observer.height, observer.width, 3), np.uint8)
+    image = torch.from_numpy(drawn.copy()).to(colour.device)
+    if {"segmentation", "layers"} & set(observer.keys):
+        return replace(_exactly(observer, sprites, colour, grey), image=image)
+    return Pictures(image)
+
+
+_RENDERERS: dict[str, Callable[[Observer, Sprites, Tensor, Tensor], Pictures]] = {
+    "exact": _exactly,
+    "fast": _fast,
+    "pil": _pillow,
+}
