@@ -1,0 +1,28 @@
+"""The tasks as Gymnasium's environments: "goal-finding-new-shape" is "Spriteworld/GoalFindingNewShape-v0"."""
+
+from __future__ import annotations
+
+import gymnasium
+
+from percepts.envs.spriteworld.configs import TASKS
+
+VERSION = 0
+"""Of all ids; it rises when trajectories change."""
+
+
+def environment_id(task: str) -> str:
+    """The id of a task."""
+    return f"Spriteworld/{''.join(word.capitalize() for word in task.split('-'))}-v{VERSION}"
+
+
+def register() -> None:
+    """Make every task known to `gymnasium.make` and `make_vec`; doing it twice changes nothing."""
+    for task in TASKS:
+        name = environment_id(task)
+        if name not in gymnasium.registry:
+            gymnasium.register(
+                id=name,
+                entry_point="percepts.envs.spriteworld.env:SpriteworldEnv",
+                vector_entry_point="percepts.envs.spriteworld.vector:SpriteworldVectorEnv",
+                kwargs={"task": task},
+            )
