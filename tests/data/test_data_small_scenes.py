@@ -9,7 +9,14 @@ import torch
 from scene_contract import SceneContract
 
 from percepts.core.errors import ConfigError, DataError
-from percepts.data.small_scenes import RGB, SmallScenes, apart_sprites, tiny_shapes, two_sprites
+from percepts.data.small_scenes import (
+    RGB,
+    SmallScenes,
+    apart_sprites,
+    held_out_combination,
+    tiny_shapes,
+    two_sprites,
+)
 
 SOME = torch.arange(1000)
 
@@ -36,6 +43,12 @@ class TestNoSprites(SceneContract):
     @pytest.fixture
     def dataset(self) -> SmallScenes:
         return tiny_shapes((0, 0)).build()
+
+
+class TestHeldOut(SceneContract):
+    @pytest.fixture
+    def dataset(self) -> SmallScenes:
+        return held_out_combination(tiny_shapes(), "plus", "blue", test=True).build()
 
 
 @pytest.mark.parametrize(
@@ -134,6 +147,36 @@ def test_splits_and_seeds_are_other_scenes() -> None:
             assert (one == other).flatten(1).all(1).float().mean() < 0.1
 
 
+@pytest.mark.parametrize("world", [apart_sprites(), apart_sprites((0, 3)), tiny_shapes((1, 2))])
+def test_a_held_out_combination_is_in_no_scene_of_training_and_in_every_one_of_the_test(world: SmallScenes.Config):
+    shape, colour = world.shapes[0], "green"
+    for test in (False, True):
+        batch = held_out_combination(world, shape, colour, test).build().gather(SOME)
+        square = batch["entity.shape"] == 1
+        green = (batch["entity.colour"] == torch.tensor(RGB[colour]).float()).all(-1)
+        assert ((square & green).any(1) == test).all()
+        if not test:  # Each by itself is seen often.
+            assert (square & ~green).any(1).float().mean() > 0.1
+            assert (green & ~square & (batch["entity.shape"] > 0)).any(1).float().mean() > 0.1
+
+
+def test_scenes_without_the_combination_are_those_of_the_rule_free_world_in_all_else() -> None:
+    """Given that no sprite is a green square, shapes and colours of the rest are as likely as ever."""
+    whole = apart_sprites((1, 1)).build().gather(torch.arange(4000))
+    held_out = held_out_combination(apart_sprites((1, 1)), "square", "green").build().gather(torch.arange(4000))
+
+    def pairs(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        colour = (batch["entity.colour"][:, 1] * torch.tensor([4.0, 2, 1])).sum(1).long()
+        return torch.bincount((batch["entity.shape"][:, 1] - 1) * 8 + colour, minlength=24).double()
+
+    before, after = pairs(whole), pairs(held_out)
+    assert before[2] > 300
+    before[2] = 0
+    assert after[2] == 0
+    share, expected = after / after.sum(), before / before.sum()
+    assert (share - expected).abs().max() < 5 * (2 * 0.125 * 0.875 / 4000) ** 0.5
+
+
 @pytest.mark.parametrize(
     ("change", "message"),
     [
@@ -149,6 +192,12 @@ def test_splits_and_seeds_are_other_scenes() -> None:
         ({"colours": ("red",), "distinct_colours": True}, "more colours"),
         ({"colours": ("reed",)}, "did you mean 'red'"),
         ({"split": "trian"}, "did you mean 'train'"),
+        ({"rule": "with"}, "nothing held out"),
+        ({"held_out": ("square", "green")}, "scenes that have no green"),
+        ({"colours": ("green", "red"), "held_out": ("bar", "green")}, "scenes that have no bar"),
+        ({"colours": ("green", "red"), "held_out": ("square", "gren")}, "did you mean 'green'"),
+        ({"colours": ("red",), "shapes": ("disc",), "held_out": ("disc", "red")}, "nothing but"),
+        ({"colours": ("red",), "held_out": ("disc", "red"), "rule": "with", "sprites": (0, 0)}, "no sprites"),
     ],
 )
 def test_settings_that_cannot_be_are_refused(change: dict[str, object], message: str) -> None:

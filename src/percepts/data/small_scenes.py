@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from typing import Literal
 
@@ -55,6 +56,9 @@ class SmallScenes(FlatScenes):
             colours: the names of the colours to draw from; none for any fully saturated hue.
             distinct_colours: whether the sprites of a scene differ in colour.
             overlap: whether bounding boxes may overlap; later sprites then hide earlier ones.
+            held_out: a shape and a colour, one of `colours`, that no sprite has together; None for no such rule.
+            rule: "without" gives the scenes in which no sprite is `held_out`, "with" those in which some sprite is: to
+                train on the first and to test on the second.
             background: the grey behind the sprites, in [0, 1].
         """
 
@@ -66,6 +70,8 @@ class SmallScenes(FlatScenes):
         colours: tuple[SmallColour, ...] = ()
         distinct_colours: bool = False
         overlap: bool = True
+        held_out: tuple[SmallShape, SmallColour] | None = None
+        rule: Literal["without", "with"] = "without"
         background: float = 0.1
 
     config: Config
@@ -90,9 +96,12 @@ class SmallScenes(FlatScenes):
         }
 
     def _scene(self, draws: Draws) -> FlatScene:
+        content = None
+        if self.config.held_out is not None:
+            content = first_accepted(draws, self._content, "sprites by the rule", "another rule, or more colours")
         found = first_accepted(
             draws,
-            self._propose,
+            lambda attempt: self._propose(attempt, content),
             f"{self.config.sprites[1]} sprites without overlap",
             "fewer or smaller sprites, a larger size, or overlap=True",
         )
@@ -103,7 +112,7 @@ class SmallScenes(FlatScenes):
             & present[..., None, None]
         )
         height = found["height"]
-        colour = self._colours(draws) * present[..., None]
+        colour = (self._colours(draws) if content is None else content["colour"]) * present[..., None]
         properties = {
             "shape": (shape + 1) * present,
             "x": (found["left"] + width / 2) * present,
@@ -118,14 +127,33 @@ class SmallScenes(FlatScenes):
             with_background(masks, True), table, {name: with_background(value) for name, value in properties.items()}
         )
 
-    def _propose(self, attempt: Attempt) -> tuple[Values, Bool[Tensor, " rows"]]:
-        """What there is, and where."""
+    def _content(self, attempt: Attempt) -> tuple[Values, Bool[Tensor, " rows"]]:
+        """How many sprites of which shapes and colours, and whether they keep the rule of the held-out combination."""
+        assert self.config.held_out is not None
+        shape_name, colour_name = self.config.held_out
+        present, shape = self._shapes(attempt.place)
+        colour = self._colours(attempt.place)
+        this = torch.tensor(RGB[colour_name], device=colour.device, dtype=colour.dtype)
+        held_out = present & (shape == self.config.shapes.index(shape_name)) & (colour == this).all(-1)
+        good = held_out.any(1) == (self.config.rule == "with")
+        return {"present": present, "shape": shape, "colour": colour}, good
+
+    def _shapes(self, draws: Draws) -> tuple[Bool[Tensor, "rows sprites"], Int64[Tensor, "rows sprites"]]:
+        """Which sprites are there, and the number of each one's shape."""
+        config, most = self.config, self.config.sprites[1]
+        count = draws.whole("sprites", *config.sprites)
+        present = torch.arange(most, device=count.device) < count[:, None]
+        return present, draws.whole("shape", 0, len(config.shapes) - 1, most)
+
+    def _propose(self, attempt: Attempt, content: Values | None) -> tuple[Values, Bool[Tensor, " rows"]]:
+        """What there is, unless `content` says so, and where."""
         config, most = self.config, self.config.sprites[1]
         scene, place = attempt.scene, attempt.place
         device = scene.number.device
-        count = scene.whole("sprites", *config.sprites)
-        present = torch.arange(most, device=device) < count[:, None]
-        shape = scene.whole("shape", 0, len(config.shapes) - 1, most)
+        if content is None:
+            present, shape = self._shapes(scene)
+        else:
+            present, shape = content["present"][attempt.rows], content["shape"][attempt.rows]
         low, high = torch.tensor(self._extents, device=device)[shape].unbind(-1)
         width = scene.whole("width", low, high, most)
         height = torch.where(self._is_bar.to(device)[shape], (width + 1) // 2, width)
@@ -133,7 +161,7 @@ class SmallScenes(FlatScenes):
         top = place.whole("top", 0, config.size - height, most)
         values = {"present": present, "shape": shape, "width": width, "height": height, "top": top, "left": left}
         if config.overlap:
-            return values, torch.ones_like(count, dtype=torch.bool)
+            return values, torch.ones_like(attempt.rows, dtype=torch.bool)
         return values, ~_overlap(left, width, top, height, present)
 
     def _colours(self, draws: Draws) -> Tensor:
@@ -183,6 +211,14 @@ def tiny_shapes(sprites: tuple[int, int] = (2, 2)) -> SmallScenes.Config:
         overlap=False,
         background=0.0,
     )
+
+
+def held_out_combination(
+    config: SmallScenes.Config, shape: SmallShape, colour: SmallColour, test: bool = False
+) -> SmallScenes.Config:
+    """The scenes of `config` without sprites of this shape and colour, or for the `test` of generalisation scenes with
+    at least one: the shape and the colour were seen before, but not together."""
+    return dataclasses.replace(config, held_out=(shape, colour), rule="with" if test else "without")
 
 
 def _overlap(
@@ -235,7 +271,23 @@ def _check(config: SmallScenes.Config) -> None:
         )
     if not 0 <= config.background <= 1:
         raise ConfigError(f"background = {config.background}", "a grey from 0 to 1")
+    _check_held_out(config)
     if config.colours and config.distinct_colours and high > len(config.colours):
         raise ConfigError(
             f"{high} sprites in different colours out of {len(config.colours)}", fix="more colours or fewer sprites"
         )
+
+
+def _check_held_out(config: SmallScenes.Config) -> None:
+    if config.held_out is None:
+        if config.rule == "with":
+            raise ConfigError("rule = 'with' and nothing held out", "held_out = (a shape, a colour)")
+        return
+    for value, kind, known in zip(config.held_out, (SmallShape, SmallColour), (config.shapes, config.colours)):
+        one_of(value, kind, "SmallScenes.held_out")
+        if value not in known:
+            raise ConfigError(f"held_out = {config.held_out} of scenes that have no {value}", f"one of {known}")
+    if config.rule == "with" and config.sprites[1] == 0:
+        raise ConfigError("rule = 'with' and no sprites", "at least one sprite")
+    if config.rule == "without" and len(config.shapes) == len(set(config.colours)) == 1 and config.sprites[0] > 0:
+        raise ConfigError(f"nothing but {config.held_out} to draw, which is held out", "another shape or colour")
