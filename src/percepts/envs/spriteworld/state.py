@@ -6,6 +6,7 @@ sprites is their depth: a later one hides, and is clicked on instead of, an earl
 
 from __future__ import annotations
 
+import functools
 import math
 from dataclasses import dataclass, replace
 from typing import Any, Self
@@ -14,6 +15,9 @@ import torch
 from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
+from percepts.core.errors import DataError
+from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.spriteworld.triangles import points_inside
 from percepts.rendering.shapes import Polygon, spriteworld_shapes
 
 FACTORS = ("x", "y", "shape", "angle", "scale", "c0", "c1", "c2", "x_vel", "y_vel")
@@ -54,9 +58,16 @@ class Sprites:
     @classmethod
     def of(cls, factors: Float64[Tensor, "batch sprites 10"], present: Bool[Tensor, "batch sprites"],
            outlines: tuple[Polygon, ...] = tuple(SHAPES.values())) -> Self:  # fmt: skip
-        """Sprites with these factors, in the order of `FACTORS`."""
+        """Sprites with these factors, in the order of `FACTORS`.
+
+        Raises:
+            DataError: tensors that do not fit together, a present sprite with a factor that is not finite, or with a
+                shape that is no number of one of the `outlines`.
+        """
+        _check_factors(factors, present)
         x, y, shape, angle, scale, *colour, x_vel, y_vel = factors.double().unbind(-1)
         number = shape.round().long() - 1
+        _check_shapes(number, present, len(outlines))
         return cls(
             torch.stack([x, y], -1), number, angle, scale, torch.stack(colour, -1), torch.stack([x_vel, y_vel], -1),
             present, body_of(number, angle, scale, outlines), outlines,
@@ -112,8 +123,40 @@ class Sprites:
         inside = self.contain(points)
         if among is not None:
             inside = inside & among[:, None]
+        if not inside.shape[-1]:
+            return inside.new_full(inside.shape[:-1], -1, dtype=torch.int64)
         order = torch.arange(1, inside.shape[-1] + 1, device=inside.device)
         return (inside * order).amax(-1) - 1
+
+    def sample_inside(
+        self, streams: Streams, among: Bool[Tensor, "batch sprites"] | None = None
+    ) -> tuple[Float64[Tensor, "batch 2"], Streams]:
+        """A point on a sprite in every arena: uniform over the present sprites, of those `among` where given, and then
+        inside of that one, whether or not another one hides it. Where there is no such sprite, anywhere in the arena.
+
+        Returns:
+            The points, and the streams after them.
+        """
+        eligible = self.present if among is None else self.present & among
+        numbers, streams = streams.uniform(4)
+        anywhere = numbers[:, 1:3]
+        if not eligible.shape[-1]:
+            return anywhere, streams
+        count = eligible.sum(-1, keepdim=True)
+        place = (numbers[:, :1] * count).long()
+        # The first sprite up to which more than `place` eligible ones were passed.
+        chosen = (eligible.cumsum(-1) > place).int().argmax(-1, keepdim=True)
+        shape, angle, scale = (values.gather(1, chosen) for values in (self.shape, self.angle, self.scale))
+        unit = points_inside(self.outlines, shape[:, 0].clamp(0, len(self.outlines) - 1), numbers[:, 1:])
+        centre = self.position.gather(1, chosen[..., None].expand(-1, -1, 2))
+        points = (centre + _turned(unit[:, None, None], angle, scale)[:, :, 0])[:, 0]
+        return torch.where(count > 0, points, anywhere), streams
+
+    @property
+    def areas(self) -> Float64[Tensor, "batch sprites"]:
+        """How much of the unit square every sprite covers, without the others and the border; 0 for absent ones."""
+        unit = self.scale.new_tensor([outline.area for outline in self.outlines])
+        return unit[self.shape.clamp(0, len(self.outlines) - 1)] * self.scale**2 * self.present
 
     @property
     def out_of_frame(self) -> Bool[Tensor, "batch sprites"]:
@@ -124,6 +167,28 @@ class Sprites:
         """The sprites displaced; with `keep_in_frame` their centres stay in the unit square."""
         position = self.position + by
         return replace(self, position=position.clamp(0, 1) if keep_in_frame else position)
+
+    def with_shape(self, shape: Int64[Tensor, "batch sprites"]) -> Self:
+        """The sprites with other shapes, by 0-based number.
+
+        Raises:
+            DataError: a present sprite's shape is no number of one of the outlines.
+        """
+        _check_shapes(shape, self.present, len(self.outlines))
+        return replace(self, shape=shape, body=body_of(shape, self.angle, self.scale, self.outlines))
+
+    def with_angle(self, angle: Float64[Tensor, "batch sprites"]) -> Self:
+        """The sprites turned to other angles, in degrees."""
+        return replace(self, angle=angle, body=body_of(self.shape, angle, self.scale, self.outlines))
+
+    def with_scale(self, scale: Float64[Tensor, "batch sprites"]) -> Self:
+        """The sprites in other sizes. (Spriteworld's own setter scales by the difference of the two scales, see
+        `compat`.)"""
+        return replace(self, scale=scale, body=body_of(self.shape, self.angle, scale, self.outlines))
+
+    def with_colour(self, colour: Float64[Tensor, "batch sprites 3"]) -> Self:
+        """The sprites in other colours."""
+        return replace(self, colour=colour)
 
 
 _TENSORS = ("position", "shape", "angle", "scale", "colour", "velocity", "present", "body")
@@ -136,10 +201,45 @@ def body_of(
     outlines: tuple[Polygon, ...],
 ) -> Float64[Tensor, "batch sprites corners 2"]:
     """The corners of sprites around their centres: unit shapes, scaled and turned."""
-    most = max(len(outline.vertices) for outline in outlines)
-    table = [[*outline.vertices, *[outline.vertices[-1]] * (most - len(outline.vertices))] for outline in outlines]
-    unit = torch.tensor(table, dtype=torch.float64, device=shape.device)[shape.clamp(0, len(outlines) - 1)]
+    unit = _unit_bodies(outlines, shape.device)[shape.clamp(0, len(outlines) - 1)]
+    return _turned(unit, angle, scale)
+
+
+def _turned(
+    unit: Float64[Tensor, "batch sprites points 2"],
+    angle: Float64[Tensor, "batch sprites"],
+    scale: Float64[Tensor, "batch sprites"],
+) -> Float64[Tensor, "batch sprites points 2"]:
+    """Points of the unit shapes, scaled and turned."""
     radians = angle * (math.pi / 180)
     cos, sin = (scale * radians.cos())[..., None], (scale * radians.sin())[..., None]
     x, y = unit.unbind(-1)
     return torch.stack([cos * x - sin * y, sin * x + cos * y], -1)
+
+
+@functools.lru_cache(maxsize=32)
+def _unit_bodies(outlines: tuple[Polygon, ...], device: torch.device) -> Float64[Tensor, "shapes corners 2"]:
+    most = max(len(outline.vertices) for outline in outlines)
+    table = [[*outline.vertices, *[outline.vertices[-1]] * (most - len(outline.vertices))] for outline in outlines]
+    return torch.tensor(table, dtype=torch.float64, device=device)
+
+
+def _check_factors(factors: Tensor, present: Tensor) -> None:
+    if factors.ndim != 3 or factors.shape[-1] != len(FACTORS) or present.shape != factors.shape[:2]:
+        raise DataError(
+            f"factors of shape {tuple(factors.shape)} and presence of shape {tuple(present.shape)}",
+            f"[batch, sprites, {len(FACTORS)}] and [batch, sprites]",
+        )
+    wrong = (~factors.isfinite()) & present[..., None]
+    if wrong.any():
+        arena, sprite, place = wrong.nonzero()[0].tolist()
+        value = factors[arena, sprite, place].item()
+        raise DataError(f"{FACTORS[place]} = {value} of sprite {sprite} in arena {arena}", "finite factors")
+
+
+def _check_shapes(number: Tensor, present: Tensor, shapes: int) -> None:
+    wrong = ((number < 0) | (number >= shapes)) & present
+    if wrong.any():
+        arena, sprite = wrong.nonzero()[0].tolist()
+        got = f"shape {number[arena, sprite].item() + 1} of sprite {sprite} in arena {arena}"
+        raise DataError(got, f"a shape's number, 1 to {shapes}")

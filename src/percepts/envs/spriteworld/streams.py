@@ -1,0 +1,95 @@
+"""One stream of random numbers for each of many arenas, so that what happens in one does not depend on the others.
+
+    streams = Streams.of(seeds=[3, 4, 5])
+    numbers, streams = streams.uniform(2)     # [3, 2]; arena 1 gets what it would get alone
+    streams.rows([1]).uniform(2)              # the next two numbers of arena 1
+
+Number n of a stream is a hash of the stream's key and of n (SplitMix64, Steele, Lea & Flood 2014), so a stream is two
+integers, and drawing from it gives an advanced copy. Keys are 64-bit hashes: that two streams meet is not to be
+expected.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, Self
+
+import torch
+from jaxtyping import Float64, Int64
+from torch import Tensor
+
+from percepts.core.random import Key, derive_seed
+
+_STEP = 0x9E3779B97F4A7C15 - (1 << 64)
+_MIX = (0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64))
+_SMALLEST = 2.0**-54
+"""What stands for 0 where a normal number would be infinite; half of the smallest other uniform number."""
+
+
+@dataclass(frozen=True)
+class Streams:
+    """B streams.
+
+    Attributes:
+        key: what distinguishes them.
+        count: of the numbers already drawn.
+    """
+
+    key: Int64[Tensor, " batch"]
+    count: Int64[Tensor, " batch"]
+
+    @classmethod
+    def of(cls, seeds: Iterable[int], *keys: Key, device: torch.device | str = "cpu") -> Self:
+        """Fresh streams, one for each seed; equal seeds and keys give equal streams. `keys` say what they are for."""
+        key = torch.tensor([derive_seed(seed, *keys) for seed in seeds], dtype=torch.int64, device=device)
+        return cls(key, torch.zeros_like(key))
+
+    def __len__(self) -> int:
+        return len(self.key)
+
+    def uniform(self, *shape: int) -> tuple[Float64[Tensor, "batch *shape"], Self]:
+        """The next numbers of every stream, uniform in [0, 1), and the streams after them."""
+        bits, streams = self._bits(math.prod(shape))
+        unit = _shifted(bits, 11).double().mul_(2.0**-53)
+        return unit.view(len(self), *shape), streams
+
+    def normal(self, *shape: int) -> tuple[Float64[Tensor, "batch *shape"], Self]:
+        """The next numbers of every stream, standard normal, and the streams after them."""
+        unit, streams = self.uniform(*shape)
+        return torch.special.ndtri(unit.clamp_(min=_SMALLEST)), streams
+
+    def fork(self, count: int) -> tuple[Self, Self]:
+        """`count` new streams from each, all in one batch [batch * count], and the old ones, from which the new ones
+        are independent."""
+        bits, streams = self._bits(count)
+        key = bits.flatten()
+        return type(self)(key, torch.zeros_like(key)), streams
+
+    def rows(self, index: Any) -> Self:
+        """Some of the streams, by anything that indexes a tensor."""
+        return type(self)(self.key[index], self.count[index])
+
+    def put(self, index: Any, others: Streams) -> Self:
+        """A copy with the streams at `index` replaced."""
+        key, count = self.key.clone(), self.count.clone()
+        key[index], count[index] = others.key, others.count
+        return type(self)(key, count)
+
+    def to(self, device: torch.device | str) -> Self:
+        """On another device."""
+        return type(self)(self.key.to(device), self.count.to(device))
+
+    def _bits(self, count: int) -> tuple[Int64[Tensor, "batch {count}"], Self]:
+        numbers = torch.arange(1, count + 1, device=self.key.device) + self.count[:, None]
+        mixed = numbers.mul_(_STEP).add_(self.key[:, None])
+        for shift, factor in zip((30, 27), _MIX):
+            mixed.bitwise_xor_(_shifted(mixed, shift)).mul_(factor)
+        mixed.bitwise_xor_(_shifted(mixed, 31))
+        return mixed, type(self)(self.key, self.count + count)
+
+
+def _shifted(bits: Int64[Tensor, "*shape"], by: int) -> Int64[Tensor, "*shape"]:
+    """`bits` moved right with zeros from the left; torch's own shift repeats the sign."""
+    return (bits >> by).bitwise_and_((1 << (64 - by)) - 1)
