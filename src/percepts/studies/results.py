@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from percepts.core.results import plain
-from percepts.core.runs import now
+from percepts.core.runs import now, provenance
 
 if TYPE_CHECKING:
     from percepts.studies.study import Claim, Results, RunResult, Scale, Study
@@ -43,7 +43,7 @@ def summarise(study: Study, preset: str, results: Results, pictures: Sequence[st
         "runs": runs,
         "across": results.across,
         "figures": list(pictures),
-        "minutes": round(sum(run["minutes"] for run in runs), 1),
+        "minutes": round(sum(run["minutes"] for run in runs) + results.across.get("minutes", 0), 1),
         "command": f"percepts reproduce {study.name} --preset {preset}",
         "date": now(),
         "provenance": _made_with(run.evaluation["provenance"] for _, run in results),
@@ -97,8 +97,8 @@ def _run(arm: str, run: RunResult) -> dict[str, Any]:
 
 
 def _made_with(made: Iterable[Mapping[str, Any]]) -> dict[str, str]:
-    """What the runs were measured with; more than one value where they differ."""
-    runs = list(made)
+    """What the runs were measured with; more than one value where they differ. Without runs: this process."""
+    runs = list(made) or [provenance()]
     return {
         key: ", ".join(sorted({str(run[key]) for run in runs}))
         for key in ("percepts", "commit", "python", "torch", "platform")
@@ -113,11 +113,12 @@ def _section(results: Mapping[str, Any]) -> str:
         lines += [_claim_row(row) for row in results["claims"]]
         lines.append("")
     lines += [f"![{Path(path).stem}]({path})" for path in results["figures"]] + [""]
-    lines.append(_arm_table(results["runs"]))
+    runs = results["runs"]
+    lines += [_arm_table(runs)] if runs else []
     lines.append(
-        f"\n`{results['command']}`, {len(results['runs'])} runs, {results['minutes']} minutes of training on one core "
-        f"each; percepts {made['percepts']} at {made['commit']}, torch {made['torch']}, Python {made['python']}, "
-        f"{results['date'][:10]}.\n"
+        f"\n`{results['command']}`, {f'{len(runs)} runs, ' if runs else ''}{results['minutes']} minutes of training on "
+        f"one core each; percepts {made['percepts']} at {made['commit']}, torch {made['torch']}, "
+        f"Python {made['python']}, {results['date'][:10]}.\n"
     )
     return "\n".join(lines)
 

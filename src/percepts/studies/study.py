@@ -155,13 +155,16 @@ class Scale:
         arms: by the names that claims use.
         seeds: of every arm that has none of its own.
         claims: that can be tested at this size.
+        agents: what is trained and measured beside experiments, as JSON data for `Results.across`, with the entry
+            "minutes" of training; gets a folder of its own, in which it goes on where it was stopped.
         compare: what is measured across the runs, as JSON data for `Results.across`.
         figures: pictures of the results, by file name without ending.
     """
 
-    arms: Mapping[str, Arm]
     seeds: tuple[int, ...]
+    arms: Mapping[str, Arm] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
+    agents: Callable[[Path], dict[str, Any]] | None = None
     compare: Callable[[Results], dict[str, Any]] | None = None
     figures: Callable[[Results], dict[str, Plate]] | None = None
 
@@ -224,8 +227,10 @@ def reproduce(name: str, preset: str, out: Path, workers: int | None = None) -> 
         return 0
     study, scale = find_scale(name, preset)
     results = carry_out(study, scale, out, workers)
+    if scale.agents is not None:
+        results.across = scale.agents(out / f"{name}-{preset}")
     if scale.compare is not None:
-        results.across = scale.compare(results)
+        results.across = results.across | scale.compare(results)
     file = Path("results") / f"{name}-{preset}.json"
     write_json(file, summarise(study, preset, results))  # What a figure cannot take away.
     drawn = scale.figures(results) if scale.figures is not None else {}
