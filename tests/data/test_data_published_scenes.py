@@ -306,6 +306,9 @@ def mask(entity: int, value: int) -> np.ndarray:
         (changed(mask=mask(1, 7)), ["the value 7", "0 or 255"]),
         (changed(shape=np.array([0, 1, 20, 2], np.float32)), ["'shape'", "code 20", "0 to 19"]),
         (changed(shape=np.array([0, 1, -3, 2], np.float32)), ["'shape'", "code -3"]),
+        (changed(shape=np.array([0, 1, 2.5, 2], np.float32)), ["'shape'", "code 2.5"]),
+        (changed(shape=np.array([0, 1, np.nan, 2], np.float32)), ["'shape'", "not finite"]),
+        (changed(visibility=np.array([1, 1, np.nan, 1], np.float32)), ["'visibility'", "not finite"]),
         (changed(y=np.array([0, np.nan, 1, 2], np.float32)), ["'y'", "not finite"]),
     ],
 )

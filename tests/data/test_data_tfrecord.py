@@ -87,6 +87,54 @@ def test_a_truncated_file_gives_what_is_before(tmp_path: Path, kind: str, lost: 
     assert error.value.record >= 2
 
 
+@pytest.mark.parametrize("kind", ["gzip", "zlib", "none"])
+@pytest.mark.parametrize("read", [1, 7, 1 << 20])
+def test_a_file_cut_anywhere_is_never_taken_for_whole(
+    tmp_path: Path, kind: str, read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tfrecord, "_READ", read)
+    path = tmp_path / "a.tfrecords"
+    payloads = [b"one", b"", np.random.default_rng(0).bytes(60)]
+    write_records(path, payloads, kind)
+    data = path.read_bytes()
+    ends = np.cumsum([len(record(payload)) for payload in payloads]).tolist()
+    assert [one.payload for one in records(path)] == payloads
+    for cut in range(len(data)):
+        path.write_bytes(data[:cut])
+        found: list[bytes] = []
+        if kind == "none" and cut in ends:  # nothing says that more should follow
+            assert len(list(records(path))) == 1 + ends.index(cut)
+            continue
+        with pytest.raises(DataError) as error:
+            found.extend(one.payload for one in records(path))
+        assert found == payloads[: len(found)]
+        assert not isinstance(error.value, DamagedRecord) or error.value.record == len(found)
+        if kind == "none":
+            assert len(found) == sum(end <= cut for end in ends)
+
+
+@pytest.mark.parametrize("read", [1, 7, 10, 64])
+def test_several_gzip_members_are_one_file_wherever_reads_end(
+    tmp_path: Path, read: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tfrecord, "_READ", read)
+    path = tmp_path / "a.tfrecords"
+    path.write_bytes(b"".join(gzip.compress(record(payload)) for payload in PAYLOADS))
+    assert [one.payload for one in records(path)] == PAYLOADS
+
+
+@pytest.mark.parametrize("kind", ["gzip", "none"])
+def test_a_huge_length_is_an_error(tmp_path: Path, kind: str) -> None:
+    path = tmp_path / "a.tfrecords"
+    for length, word in ((1 << 31, "truncated"), (1 << 40, "1,099,511,627,776 bytes is longer than any record")):
+        head = struct.pack("<Q", length)
+        data = record(b"one") + head + struct.pack("<I", masked(crc32c(head))) + b"and so on"
+        path.write_bytes(gzip.compress(data) if kind == "gzip" else data)
+        with pytest.raises(DamagedRecord) as error:
+            list(records(path))
+        assert_one_line(error, "record 1 ", word, "the 1 before it are intact")
+
+
 def test_a_wrong_checksum_is_found_unless_not_looked_for(tmp_path: Path) -> None:
     path = tmp_path / "a.tfrecords"
     write_records(path, PAYLOADS, wrong_crc=1)

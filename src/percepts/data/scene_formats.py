@@ -190,6 +190,7 @@ def read_scene(payload: bytes, wanted: SceneFormat, lenient_masks: bool = False)
         columns = [features[feature].reshape(wanted.entities, -1) for feature in one.features]
         result[f"entity.{name}"] = _property(np.concatenate(columns, axis=1), one)
     if wanted.has_visibility:
+        _check_finite(features["visibility"], "visibility")
         result["exists"] = features["visibility"] > 0.5
     if wanted.frames is not None:
         result["camera"] = features["camera_matrix"].reshape(wanted.frames, 4, 4)
@@ -258,15 +259,19 @@ def _masks(values: Feature, wanted: SceneFormat) -> NDArray[np.uint8]:
 def _property(values: NDArray[Any], one: StoredProperty) -> NDArray[Any]:
     """Stored values [E,n] as a property [E] or [E,n]."""
     which = " and ".join(one.features)
+    _check_finite(values, which)
     if one.meaning == "code":
-        codes = values[:, 0].astype(np.int64)
-        if codes.min() < 0 or codes.max() > one.size:
-            bad = int(codes[(codes < 0) | (codes > one.size)][0])
-            raise ValueError(f"the feature '{which}' has the code {bad}, known are 0 to {one.size}")
-        return codes
-    if not np.isfinite(values).all():
-        raise ValueError(f"the feature '{which}' has values that are not finite")
+        known = np.arange(one.size + 1)
+        if not np.isin(values, known).all():
+            bad = values[~np.isin(values, known)][0]
+            raise ValueError(f"the feature '{which}' has the code {bad:g}, known are 0 to {one.size}")
+        return values[:, 0].astype(np.int64)
     numbers = values.astype(np.float32)
     if one.meaning == "degrees":
         numbers = np.deg2rad(numbers % 360).astype(np.float32)
     return numbers if one.size > 1 else numbers[:, 0]
+
+
+def _check_finite(values: NDArray[Any], which: str) -> None:
+    if not np.isfinite(values).all():
+        raise ValueError(f"the feature '{which}' has values that are not finite")

@@ -82,8 +82,10 @@ def records(path: Path | str, check: bool = True) -> Iterator[Record]:
         while not source.ended():
             header = source.take(12)
             length, stored = struct.unpack("<QI", header)
-            if masked(crc32c(header[:8])) != stored or length > _LONGEST:
+            if masked(crc32c(header[:8])) != stored:
                 raise source.damage("the checksum of its length does not match")
+            if length > _LONGEST:
+                raise source.damage(f"{length:,} bytes is longer than any record")
             payload = source.take(length)
             (stored,) = struct.unpack("<I", source.take(4))
             if check and masked(crc32c(payload)) != stored:
@@ -128,15 +130,18 @@ class _Source:
 
     def ended(self) -> bool:
         """Whether the file ends here, as it should: not within what is compressed."""
-        whole = len(self._ready) > self._at or self._fill(1) or self._unpacker is None or self._unpacker.eof
-        if not whole:
-            raise self.damage("the file ends before its compressed data do, it is truncated")
-        return len(self._ready) == self._at
+        # Some bytes of a file, headers for instance, unpack to nothing.
+        while len(self._ready) == self._at:
+            if not self._fill():
+                if self._unpacker is not None and not self._unpacker.eof:
+                    raise self.damage("the file ends before its compressed data do, it is truncated")
+                return True
+        return False
 
     def take(self, count: int) -> bytes:
         """The next `count` bytes."""
         while len(self._ready) - self._at < count:
-            if not self._fill(count):
+            if not self._fill():
                 raise self.damage("the file ends in the middle of it, it is truncated")
         found = bytes(memoryview(self._ready)[self._at : self._at + count])
         self._at += count
@@ -146,14 +151,14 @@ class _Source:
         """The error for the record at hand."""
         return DamagedRecord(self.path, self.record, reason)
 
-    def _fill(self, count: int) -> bool:
-        """Get more bytes ready; False at the end of the file."""
+    def _fill(self) -> bool:
+        """Get more bytes ready, or none yet; False at the end of the file."""
         if self._broken is not None:
             raise self.damage(f"the compression is damaged, {self._broken}")
         del self._ready[: self._at]
         self._at = 0
         if self._unpacker is None:
-            data = self.file.read(max(_READ, count))
+            data = self.file.read(_READ)
             self.position += len(data)
             self._ready += data
             return bool(data)
