@@ -17,6 +17,7 @@ from percepts.metrics.sap import sap, sap_continuous
 from percepts.metrics.segmentation import segmentation_scores
 from percepts.metrics.segmentation_ari import adjusted_rand_index
 from percepts.metrics.segmentation_colour import colour_clusters, colour_grouping, colour_labels, property_labels
+from percepts.metrics.segmentation_completion import occlusion_completion
 from percepts.metrics.segmentation_dci import slot_dci
 from percepts.metrics.segmentation_decomposition import decomposition_scores
 from percepts.metrics.segmentation_matching import match_slots
@@ -84,6 +85,7 @@ __all__ = [
     "modularity_of",
     "mutual_information",
     "object_recovery",
+    "occlusion_completion",
     "posterior_mig",
     "property_labels",
     "rank_correlation",
