@@ -164,6 +164,19 @@ def test_objects_room_is_repaired(tmp_path: Path) -> None:
         assert batch["visible"][0].nonzero()[:, 0].tolist() == [0, 1, 2, number]
 
 
+def test_a_room_that_only_looks_as_if_it_lacked_a_wall_is_converted(tmp_path: Path) -> None:
+    (scene,) = scenes_of(OBJECTS_ROOM["train"], 1)
+    labels = np.full((64, 64), 2)
+    labels[:10], labels[40:] = 0, 1
+    labels[15:35, :12] = 3  # the other wall, between pieces of the first
+    for number, place in ((4, 20), (5, 40), (6, 55)):
+        labels[50:60, place : place + 8] = number
+    scene["mask"] = ((labels == np.arange(7)[:, None, None]) * 255).astype(np.uint8)
+    write_records(tmp_path / "a.tfrecords", [example(scene)])
+    batch = opened(tmp_path / "a.tfrecords", ObjectsRoomRecords).gather(torch.tensor([0]))
+    assert batch["segmentation"].unique().tolist() == [0, 1, 2, 3, 4, 5, 6]
+
+
 def test_conversion_happens_once_and_goes_on_where_it_stopped(
     tetrominoes: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -66,6 +66,14 @@ def test_rooms_with_both_walls_stay(place: tuple[int, int]) -> None:
     assert np.array_equal(repair_objects_room(labels[None])[0], labels)
 
 
+def test_where_all_masks_are_used_nothing_has_moved() -> None:
+    looks_moved = with_object(with_object(with_object(BOTH, 4, 11, 10), 5, 25, 3), 6, 25, 25)
+    looks_moved = with_object(looks_moved, 3, 22, 12, 3)[None]
+    assert repair_objects_room(looks_moved).max() == 7, "the rules alone are deceived"
+    assert np.array_equal(repair_objects_room(looks_moved, 7), looks_moved)
+    assert repair_objects_room(looks_moved, 10).max() == 7
+
+
 def test_each_image_is_repaired_by_itself() -> None:
     batch = np.stack([with_object(BOTH, 4, 22, 12), with_object(ONE, 3, 22, 12), with_object(BOTH, 4, 11, 10)])
     repaired = repair_objects_room(batch)

@@ -71,7 +71,7 @@ class ObjectsRoomRecords(SceneRecords):
 
     def _prepare(self, block: dict[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         if self.config.repair and self.config.variant != "empty_room":
-            block["segmentation"] = repair_objects_room(block["segmentation"])
+            block["segmentation"] = repair_objects_room(block["segmentation"], self.format.entities)
         return block
 
 

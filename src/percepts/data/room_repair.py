@@ -9,7 +9,7 @@ _SKY, _FLOOR, _WALL, _DOUBTFUL = range(4)
 
 
 def repair_objects_room(
-    segmentation: Integer[np.ndarray, "batch height width"],
+    segmentation: Integer[np.ndarray, "batch height width"], entities: int | None = None
 ) -> Integer[np.ndarray, "batch height width"]:
     """Number the objects from 4 in every image: 0 is the sky, 1 the floor, 2 and 3 the halves of the walls.
 
@@ -22,12 +22,20 @@ def repair_objects_room(
       image's border at the other, as the wall would; or
     - nothing has a larger number, as every room of these files has an object.
 
+    It is none where the last number that a file has masks for is used, so that nothing can have moved down.
+
     The rules are those of the object-centric library of Dittadi et al. (2022), whose first one asks for the wall above
     or below in any 3 columns; the line between two walls, which leans, has that too. They are guesses: a far wall whose
     both ends can be seen looks like an object, and an object that is cut by the image's border may look like a wall.
     Of 256 rooms of `ObjectsRoom`, stored as in the files, 247 come out right; without repair it is 127.
+
+    Args:
+        segmentation: as the files have it.
+        entities: how many masks the file has; None where that is not known.
     """
     moved = _is_object(segmentation)
+    if entities is not None:
+        moved &= segmentation.max((1, 2)) < entities - 1
     return segmentation + ((segmentation >= _DOUBTFUL) & moved[:, None, None]).astype(segmentation.dtype)
 
 
