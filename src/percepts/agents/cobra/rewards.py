@@ -225,6 +225,11 @@ class RewardModel(nn.Module, Configurable):
         self.latents = latents
         self.members = nn.ModuleList(Sum(config.heads, latents, slots) for _ in range(config.members))
 
+    @property
+    def ordered(self) -> bool:
+        """Whether the order and the number of the slots matter."""
+        return any(isinstance(head, FlatHead.Config) for head in self.config.heads)
+
     def forward(
         self,
         latents: Float[Tensor, "batch slots latents"],
