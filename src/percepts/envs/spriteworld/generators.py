@@ -77,9 +77,21 @@ class _CastGenerator(SceneGenerator):
         factors = factors.view(len(streams), self.most, len(FACTORS))
         return (factors, present, streams) if self.least == self.most else _present_first(factors, present, streams)
 
-    @abstractmethod
+    @property
+    def fixed(self) -> tuple[int, ...] | None:
+        """The roles of the sprites where they are the same in all scenes."""
+        return None
+
     def cast(self, streams: Streams) -> Cast:
         """The roles of the sprites in a scene for every stream."""
+        if self.fixed is None:
+            return self._cast(streams)
+        role = torch.tensor(self.fixed, dtype=torch.int64, device=streams.key.device).expand(len(streams), -1)
+        return role, torch.ones_like(role, dtype=torch.bool), streams
+
+    @abstractmethod
+    def _cast(self, streams: Streams) -> Cast:
+        """The same where chance has a part in it."""
 
     def _together(self, streams: Streams) -> Scenes:
         """Scenes where some part draws by rules of its own."""
@@ -118,10 +130,12 @@ class Generate(_CastGenerator):
     def roles(self) -> tuple[Distribution, ...]:
         return (self.factors,)
 
-    def cast(self, streams: Streams) -> Cast:
+    @property
+    def fixed(self) -> tuple[int, ...] | None:
+        return (0,) * self.most if self.least == self.most else None
+
+    def _cast(self, streams: Streams) -> Cast:
         place = torch.arange(self.most, device=streams.key.device).expand(len(streams), -1)
-        if self.least == self.most:
-            return torch.zeros_like(place), torch.ones_like(place, dtype=torch.bool), streams
         numbers, streams = streams.uniform(1)
         count = self.least + (numbers * (self.most - self.least + 1)).long()
         return torch.zeros_like(place), place < count, streams
@@ -152,7 +166,12 @@ class Chain(_CastGenerator):
     def roles(self) -> tuple[Distribution, ...]:  # type: ignore[override]
         return _all_roles(self.parts)
 
-    def cast(self, streams: Streams) -> Cast:
+    @functools.cached_property
+    def fixed(self) -> tuple[int, ...] | None:  # type: ignore[override]
+        parts = _all_fixed(self.parts)
+        return None if parts is None else tuple(role for part in parts for role in part)
+
+    def _cast(self, streams: Streams) -> Cast:
         roles, present, streams = _cast_each(self.parts, streams)
         return torch.cat(roles, 1), torch.cat(present, 1), streams
 
@@ -193,8 +212,17 @@ class OneOf(_CastGenerator):
     def roles(self) -> tuple[Distribution, ...]:  # type: ignore[override]
         return _all_roles(self.parts)
 
-    def cast(self, streams: Streams) -> Cast:
+    @functools.cached_property
+    def _casts(self) -> list[list[int]] | None:
+        """The roles of every part, -1 where no sprite is, if chance has no part in them."""
+        parts = _all_fixed(self.parts)
+        return None if parts is None else [[*part, *[-1] * (self.most - len(part))] for part in parts]
+
+    def _cast(self, streams: Streams) -> Cast:
         chosen, streams = self._choose(streams)
+        if self._casts is not None:
+            role = torch.tensor(self._casts, dtype=torch.int64, device=chosen.device)[chosen]
+            return role.clamp(min=0), role >= 0, streams
         roles, present, streams = _cast_each(self.parts, streams)
         row = torch.arange(len(streams), device=chosen.device)
         role = torch.stack([_widened(one, self.most) for one in roles])[chosen, row]
@@ -238,7 +266,7 @@ class Shuffled(_CastGenerator):
     def roles(self) -> tuple[Distribution, ...]:
         return self.part.roles
 
-    def cast(self, streams: Streams) -> Cast:
+    def _cast(self, streams: Streams) -> Cast:
         roles, present, streams = _cast_each((self.part,), streams)
         order, streams = self._order(present[0], streams)
         return roles[0].gather(1, order), present[0].gather(1, order), streams
@@ -336,6 +364,18 @@ def _all_roles(parts: Sequence[SceneGenerator]) -> tuple[Distribution, ...]:
     """The roles of all parts, one after another; none if one of the parts has none."""
     roles = [part.roles for part in parts]
     return tuple(role for ones in roles for role in ones) if all(roles) else ()
+
+
+def _all_fixed(parts: Sequence[SceneGenerator]) -> list[tuple[int, ...]] | None:
+    """The fixed roles of every part, numbered as in `_all_roles`; None if those of one are not fixed."""
+    fixed, before = [], 0
+    for part in parts:
+        roles = part.fixed if isinstance(part, _CastGenerator) else None
+        if roles is None:
+            return None
+        fixed.append(tuple(role + before for role in roles))
+        before += len(part.roles)
+    return fixed
 
 
 def _cast_each(parts: Sequence[SceneGenerator], streams: Streams) -> tuple[list[Tensor], list[Tensor], Streams]:

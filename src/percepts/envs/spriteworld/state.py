@@ -65,13 +65,14 @@ class Sprites:
                 shape that is no number of one of the `outlines`.
         """
         _check_factors(factors, present)
-        x, y, shape, angle, scale, *colour, x_vel, y_vel = factors.double().unbind(-1)
-        number = shape.round().long() - 1
+        values = factors.double()
+        number = values[..., 2].round().long() - 1
         _check_shapes(number, present, len(outlines))
-        return cls(
-            torch.stack([x, y], -1), number, angle, scale, torch.stack(colour, -1), torch.stack([x_vel, y_vel], -1),
-            present, body_of(number, angle, scale, outlines), outlines,
-        )  # fmt: skip
+        position, angle, scale, colour, velocity = (
+            values[..., place].clone() for place in (slice(0, 2), 3, 4, slice(5, 8), slice(8, 10))
+        )
+        body = body_of(number, angle, scale, outlines)
+        return cls(position, number, angle, scale, colour, velocity, present, body, outlines)
 
     @property
     def factors(self) -> Float64[Tensor, "batch sprites 10"]:
@@ -107,14 +108,14 @@ class Sprites:
     def contain(self, points: Float64[Tensor, "batch points 2"]) -> Bool[Tensor, "batch points sprites"]:
         """Which sprites contain which points, by the crossing-number rule: of an upright square the left and bottom
         edges belong to it, the right and top ones do not."""
-        x, y = (points[:, :, None, None] - self.position[:, None, :, None]).unbind(-1)
-        start_x, start_y = self.body[:, None].unbind(-1)
-        end_x, end_y = self.body.roll(-1, 2)[:, None].unbind(-1)
-        crosses = (end_y > y) != (start_y > y)
-        rise = torch.where(crosses, start_y - end_y, 1.0)
-        left = x < (start_x - end_x) * (y - end_y) / rise + end_x
-        inside = ((crosses & left).sum(-1) % 2).bool()
-        return inside & self.present[:, None]
+        offset = points[:, :, None] - self.position[:, None]
+        x, y = offset.unbind(-1)
+        # Most sprites are nowhere near a point: the outlines of the others are all that is looked at.
+        near = (x * x + y * y <= self._reach[:, None] ** 2) & self.present[:, None]
+        arena, point, sprite = near.nonzero(as_tuple=True)
+        inside = torch.zeros_like(near)
+        inside[arena, point, sprite] = _enclosed(offset[arena, point, sprite], self.body[arena, sprite])
+        return inside
 
     def topmost(
         self, points: Float64[Tensor, "batch points 2"], among: Bool[Tensor, "batch sprites"] | None = None
@@ -153,9 +154,15 @@ class Sprites:
         return torch.where(count > 0, points, anywhere), streams
 
     @property
+    def _reach(self) -> Float64[Tensor, "batch sprites"]:
+        """A little more than the distance from each sprite's centre to its farthest corner."""
+        unit = _measures(self.outlines, "radius", self.scale.device)
+        return unit[self.shape.clamp(0, len(self.outlines) - 1)] * self.scale.abs() * (1 + 1e-9)
+
+    @property
     def areas(self) -> Float64[Tensor, "batch sprites"]:
         """How much of the unit square every sprite covers, without the others and the border; 0 for absent ones."""
-        unit = self.scale.new_tensor([outline.area for outline in self.outlines])
+        unit = _measures(self.outlines, "area", self.scale.device)
         return unit[self.shape.clamp(0, len(self.outlines) - 1)] * self.scale**2 * self.present
 
     @property
@@ -205,6 +212,17 @@ def body_of(
     return _turned(unit, angle, scale)
 
 
+def _enclosed(point: Float64[Tensor, "pairs 2"], outline: Float64[Tensor, "pairs corners 2"]) -> Bool[Tensor, " pairs"]:
+    """Whether a line from the point to the right crosses the outline an odd number of times."""
+    x, y = point[:, None].unbind(-1)
+    start_x, start_y = outline.unbind(-1)
+    end_x, end_y = outline.roll(-1, 1).unbind(-1)
+    crosses = (end_y > y) != (start_y > y)
+    rise = torch.where(crosses, start_y - end_y, 1.0)
+    left = x < (start_x - end_x) * (y - end_y) / rise + end_x
+    return ((crosses & left).sum(-1) % 2).bool()
+
+
 def _turned(
     unit: Float64[Tensor, "batch sprites points 2"],
     angle: Float64[Tensor, "batch sprites"],
@@ -224,12 +242,19 @@ def _unit_bodies(outlines: tuple[Polygon, ...], device: torch.device) -> Float64
     return torch.tensor(table, dtype=torch.float64, device=device)
 
 
+@functools.lru_cache(maxsize=32)
+def _measures(outlines: tuple[Polygon, ...], name: str, device: torch.device) -> Float64[Tensor, " shapes"]:
+    return torch.tensor([getattr(outline, name) for outline in outlines], dtype=torch.float64, device=device)
+
+
 def _check_factors(factors: Tensor, present: Tensor) -> None:
     if factors.ndim != 3 or factors.shape[-1] != len(FACTORS) or present.shape != factors.shape[:2]:
         raise DataError(
             f"factors of shape {tuple(factors.shape)} and presence of shape {tuple(present.shape)}",
             f"[batch, sprites, {len(FACTORS)}] and [batch, sprites]",
         )
+    if math.isfinite(torch.where(present[..., None], factors, 0.0).sum().item()):
+        return
     wrong = (~factors.isfinite()) & present[..., None]
     if wrong.any():
         arena, sprite, place = wrong.nonzero()[0].tolist()
