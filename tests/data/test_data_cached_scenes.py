@@ -166,6 +166,39 @@ def test_a_full_disk_is_an_error_and_harms_nothing(tmp_path: Path, monkeypatch: 
     assert_equal(dataset.gather(torch.arange(40)), Stripes.Config().build().gather(torch.arange(40)))
 
 
+def refused(*_: Any, **__: Any) -> Any:
+    raise OSError(errno.EROFS, "Read-only file system")
+
+
+def test_what_is_finished_is_used_where_nothing_may_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    made = cached(tmp_path, 30).gather(torch.arange(30))
+    monkeypatch.setattr(Path, "mkdir", refused)
+    monkeypatch.setattr(writing, "alone_in", refused)
+    again = cached(tmp_path, 30)
+    assert again.dataset.drawn == []
+    assert_equal(again.gather(torch.arange(30)), made)
+    with pytest.raises(PerceptsError) as error:
+        cached(tmp_path, 40)
+    assert_one_line(error, "Read-only file system", "another folder")
+
+
+def test_a_file_in_the_place_of_the_folder_is_an_error(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(PerceptsError) as error:
+        cached(tmp_path / "file", 20)
+    assert_one_line(error, "Not a directory")
+
+
+def test_what_killed_processes_left_is_cleared(tmp_path: Path) -> None:
+    folder = cached(tmp_path, 13).folder
+    for name in (".00001.aaaaaaaa.tmp", ".00001.aaaaaaaa.old"):
+        (folder / name).mkdir()
+        (folder / name / "image.npy").write_bytes(b"half")
+    (folder / ".shards.json.aaaaaaaa.tmp").write_bytes(b"{")
+    cached(tmp_path, 40)
+    assert not [entry.name for entry in folder.iterdir() if entry.suffix in (".tmp", ".old")]
+
+
 def test_another_configuration_has_another_folder(tmp_path: Path) -> None:
     one = cached(tmp_path, 20)
     other = CachedImages.Config(dataset=Stripes.Config(images=30), folder=str(tmp_path), images=20).build()

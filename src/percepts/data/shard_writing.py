@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -13,7 +14,7 @@ import torch
 from numpy.typing import NDArray
 
 from percepts.core.errors import DataError
-from percepts.core.files import atomic_folder
+from percepts.core.files import atomic_folder, write_error
 from percepts.data.mapped import alone_in, cache_roots
 from percepts.data.shards import Field, Plan, delivered, file_of, narrow, read_plan, shard_lengths
 
@@ -79,8 +80,10 @@ def grow(
     Raises:
         PerceptsError: the disk is full or not writable; finished shards stay, and the next call goes on after them.
     """
-    folder.mkdir(parents=True, exist_ok=True)
-    with alone_in(folder):
+    # Looked at before anything is written, so that finished shards can be used where nothing may be written.
+    if enough := _enough(folder, key, wanted):
+        return enough
+    with _locked(folder):
         plan = read_plan(folder)
         if plan is None or plan.key != key:
             _clear(folder)
@@ -88,11 +91,22 @@ def grow(
         lengths = [] if plan is None else shard_lengths(folder, plan)
         if enough := _enough(folder, key, wanted):
             return enough
-        for rest in folder.glob(".*.tmp"):
-            shutil.rmtree(rest, ignore_errors=True)
+        _clear_abandoned(folder)
         whole = sum(length == plan.rows_per_shard for length in lengths) if plan is not None else 0
         start = whole * plan.rows_per_shard if plan is not None else 0
         return _write(folder, key, plan, whole, wanted, blocks(start), dtypes or {}, remember)
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    """Make a folder, and wait until no other process writes in it."""
+    with contextlib.ExitStack() as stack:
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            stack.enter_context(alone_in(folder))
+        except OSError as error:
+            raise write_error(folder, error) from error
+        yield
 
 
 def _enough(folder: Path, key: str, wanted: int | None) -> Plan | None:
@@ -172,7 +186,17 @@ def _cat(blocks: list[dict[str, NDArray[Any]]], plan: Plan) -> dict[str, NDArray
 
 
 def _clear(folder: Path) -> None:
-    """Remove rows of another key, and what a killed process left half-written."""
+    """Remove rows of another key."""
     (folder / "shards.json").unlink(missing_ok=True)
-    for entry in [*folder.glob("[0-9][0-9][0-9][0-9][0-9]"), *folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+    for entry in folder.glob("[0-9][0-9][0-9][0-9][0-9]"):
         shutil.rmtree(entry, ignore_errors=True)
+    _clear_abandoned(folder)
+
+
+def _clear_abandoned(folder: Path) -> None:
+    """Remove what a killed process left half-written, or half-replaced."""
+    for entry in [*folder.glob(".*.tmp"), *folder.glob(".*.old")]:
+        if entry.is_dir():
+            shutil.rmtree(entry, ignore_errors=True)
+        else:
+            entry.unlink(missing_ok=True)
