@@ -79,7 +79,8 @@ class Sprites:
         """All factors in the order of `FACTORS`; 0 for absent sprites."""
         columns = [self.position, (self.shape + 1).double()[..., None], self.angle[..., None], self.scale[..., None],
                    self.colour, self.velocity]  # fmt: skip
-        return torch.cat(columns, -1) * self.present[..., None]
+        # Not a product: what absent sprites hold may be NaN.
+        return torch.where(self.present[..., None], torch.cat(columns, -1), 0.0)
 
     @property
     def corners(self) -> Float64[Tensor, "batch sprites corners 2"]:

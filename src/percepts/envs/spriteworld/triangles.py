@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-import math
+import itertools
 
 import torch
 from jaxtyping import Float64, Int64
@@ -23,6 +23,8 @@ def triangles(polygon: Polygon) -> tuple[Triangle, ...]:
     Raises:
         DataError: a polygon whose outline crosses itself.
     """
+    if _crosses_itself(polygon.vertices):
+        raise _crossing(polygon)
     corners = list(polygon.vertices if polygon.signed_area > 0 else polygon.vertices[::-1])
     found: list[Triangle] = []
     while len(corners) > 3:
@@ -38,8 +40,6 @@ def triangles(polygon: Polygon) -> tuple[Triangle, ...]:
         else:
             raise _crossing(polygon)
     found.append((corners[0], corners[1], corners[2]))
-    if not math.isclose(sum(_turn(*one) for one in found), 2 * polygon.area, rel_tol=1e-9, abs_tol=1e-12):
-        raise _crossing(polygon)
     return tuple(found)
 
 
@@ -69,6 +69,14 @@ def points_inside(
     beyond = along + across > 1
     along, across = torch.where(beyond, 1 - along, along), torch.where(beyond, 1 - across, across)
     return first + along[:, None] * (second - first) + across[:, None] * (third - first)
+
+
+def _crosses_itself(corners: tuple[Point, ...]) -> bool:
+    edges = list(zip(corners, corners[1:] + corners[:1]))
+    return any(
+        _turn(*one, other[0]) * _turn(*one, other[1]) < 0 and _turn(*other, one[0]) * _turn(*other, one[1]) < 0
+        for one, other in itertools.combinations(edges, 2)
+    )
 
 
 def _crossing(polygon: Polygon) -> DataError:
