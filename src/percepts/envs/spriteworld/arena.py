@@ -59,8 +59,11 @@ class ArenaState:
 
     def rows(self, index: Any) -> Self:
         """Some of the arenas, by anything that indexes a tensor."""
-        parts: list[Any] = [getattr(self, part.name) for part in fields(self)]
-        return type(self)(*[part[index] if isinstance(part, Tensor) else part.rows(index) for part in parts])
+        chosen: dict[str, Any] = {}
+        for part in fields(self):
+            whole = getattr(self, part.name)
+            chosen[part.name] = whole[index] if isinstance(whole, Tensor) else whole.rows(index)
+        return replace(self, **chosen)
 
     def put(self, index: Any, others: ArenaState) -> Self:
         """A copy with the arenas at `index` replaced."""
@@ -76,8 +79,8 @@ class ArenaState:
 
     def to(self, device: torch.device | str) -> Self:
         """On another device."""
-        parts: list[Any] = [getattr(self, part.name).to(device) for part in fields(self)]
-        return type(self)(*parts)
+        there: dict[str, Any] = {part.name: getattr(self, part.name).to(device) for part in fields(self)}
+        return replace(self, **there)
 
 
 @dataclass(frozen=True)
