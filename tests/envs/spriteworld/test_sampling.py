@@ -81,14 +81,14 @@ def test_what_is_drawn_is_contained_and_does_not_depend_on_the_batch(tree: Distr
     assert (after.count > 0).all()
 
 
-@settings(max_examples=15)
+@settings(max_examples=15, derandomize=True)
 @given(trees())
 def test_the_distribution_is_that_of_the_other_sampler(tree: Distribution) -> None:
-    ours = drawn(tree, 1500)
-    theirs = tree.sample(1500, torch.Generator().manual_seed(3))
+    ours = drawn(tree, 8000)
+    theirs = tree.sample(8000, torch.Generator().manual_seed(3))
     for name in ours:
-        # p about 1e-4 at this statistic, even less where values are tied.
-        assert stats.ks_2samp(ours[name].numpy(), theirs[name].numpy()).statistic < 0.08
+        # The chance of that is 5e-6, and smaller where values are tied.
+        assert stats.ks_2samp(ours[name].numpy(), theirs[name].numpy()).statistic < 0.04
 
 
 def test_continuous_factors_fill_their_half_open_interval() -> None:
@@ -172,7 +172,7 @@ def test_what_is_rare_is_found() -> None:
     ],
 )
 def test_nothing_left_is_an_error_that_names_it(empty: Distribution) -> None:
-    with pytest.raises(DataError, match="x in|y in") as caught:
+    with pytest.raises(DataError, match=r"x in|y in") as caught:
         drawn(empty, 256)
     assert caught.value.fix is not None
     assert "hold-out" in caught.value.fix
@@ -203,7 +203,7 @@ def test_a_table_draws_each_row_from_its_own_distribution() -> None:
     distributions = (X * Discrete("z", (1.0, 2.0)), Continuous("y", 5.0, 6.0), (X - Continuous("x", 0.1, 1.0)) | X)
     table = Table.of(distributions, ("z", "y", "x"), {"y": -1.0, "z": 9.0, "unused": 3.0})
     which = torch.arange(300) % 3
-    values, streams = table.draw(which, Streams.of(range(300)))
+    values, _ = table.draw(which, Streams.of(range(300)))
     z, y, x = values.unbind(-1)
     assert (y[which != 1] == -1).all()
     assert ((y[which == 1] >= 5) & (y[which == 1] < 6)).all()
