@@ -55,6 +55,29 @@ def test_list_names_datasets_and_what_they_need(capsys: pytest.CaptureFixture[st
     assert "needs" not in named["two-sprites"]
 
 
+@pytest.mark.parametrize("columns", [60, 90, 200])
+def test_lists_are_as_wide_as_the_terminal(
+    columns: int, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    main(["data", "list"])
+    whole = capsys.readouterr().out.splitlines()
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("COLUMNS", str(columns))
+    main(["data", "list"])
+    cut = capsys.readouterr().out.splitlines()
+    wide = max(map(len, dataset_names()))
+    for full, line in zip(whole, cut, strict=True):
+        end = full[full.index(" (needs ") :] if " (needs " in full else ""
+        assert line.endswith(end)
+        assert len(line) <= max(columns, wide + 2 + 20 + len(end))
+        assert line == full if len(full) <= columns else line.endswith("..." + end)
+    assert max(map(len, whole)) > 200, "nothing is cut where nobody looks"
+
+
+def test_what_changes_another_dataset_is_not_listed() -> None:
+    assert not {"shifted", "held-out-combination", "cached-images"} & dataset_names().keys()
+
+
 def test_every_dataset_without_needs_can_be_configured() -> None:
     known = dataset_names()
     assert find_dataset("squares24") == known["squares24"]
@@ -86,16 +109,19 @@ def test_preview_writes_a_picture(capsys: pytest.CaptureFixture[str]) -> None:
     with Image.open("folder/a.png") as picture:
         first = np.asarray(picture)
     assert first.std() > 10
-    assert "3 of SmallScenes" in capsys.readouterr().out
+    assert "3 of the 1,000,000 items of two-sprites, images of 3 x 24 x 24" in capsys.readouterr().out
     assert main(["data", "preview", "two-sprites", "--count", "3", "--seed", "1", "--out", "b.png"]) == 0
     assert not np.array_equal(first, np.asarray(Image.open("b.png")))
 
 
-def test_settings_follow_the_name() -> None:
+def test_settings_follow_the_name(capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["data", "preview", "squares24", "--count", "1"]) == 0
     assert Path("squares24.png").is_file()
     assert main(["data", "preview", "small-scenes", "--count", "2", "--size", "32", "--sprites", "3", "3"]) == 0
     assert Path("small-scenes.png").is_file()
+    words = ["data", "preview", "clevr6", "--count", "1", "--objects", "1", "2", "--samples", "1", "--size", "16"]
+    assert main(words) == 0
+    assert "images of 3 x 16 x 16" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(
@@ -138,6 +164,10 @@ def test_check_counts_records(capsys: pytest.CaptureFixture[str]) -> None:
     Path("c.tfrecords").write_bytes(b"something else")
     assert main(["data", "check", "c.tfrecords"]) == 1
     assert "no TFRecord file" in capsys.readouterr().err
+    assert main(["data", "check", "."]) == 1
+    out = capsys.readouterr().out
+    for words in ("a.tfrecords: 3 intact", "b.tfrecords: 1 intact", "'c.tfrecords' is no TFRecord file"):
+        assert words in out
 
 
 class Known(SceneDataset):
@@ -189,3 +219,6 @@ def test_small_images_are_enlarged() -> None:
 def test_a_preset_that_takes_any_setting_needs_none():
     assert find_dataset("clevr6").needed == ()
     assert find_dataset("clevr6-records").needed == ("path",)
+    assert find_dataset("clevr6").open
+    assert not find_dataset("two-sprites").open
+    assert not find_dataset("clevr6-records").open

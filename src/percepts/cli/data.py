@@ -43,14 +43,25 @@ def data(words: list[str]) -> int:
 
 
 def _list(options: Any, rest: list[str]) -> int:
+    import shutil
+    import sys
+
     from percepts.data.names import dataset_names
 
     known = dataset_names()
-    width = max(map(len, known))
+    wide = max(map(len, known))
+    # Whole lines for a file or another program.
+    width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else None
     for name, one in known.items():
-        needed = f" (needs {', '.join(f'--{setting}' for setting in one.needed)})" if one.needed else ""
-        print(f"{name:{width}}  {one.summary[:110]}{needed}")
+        needed = " ".join(f"--{setting.replace('_', '-')}" for setting in one.needed)
+        print(_line(f"{name:{wide}}  ", one.summary, f" (needs {needed})" if needed else "", width))
     return 0
+
+
+def _line(start: str, text: str, end: str, width: int | None) -> str:
+    """A line of a table; `text` is cut where the line would be wider than `width`, but not to nothing."""
+    room = len(text) if width is None else max(width - len(start) - len(end), 20)
+    return start + (text if len(text) <= room else text[: room - 3].rstrip() + "...") + end
 
 
 def _preview(options: Any, rest: list[str]) -> int:
@@ -67,7 +78,8 @@ def _preview(options: Any, rest: list[str]) -> int:
     dataset = config.build()
     preview(dataset, options.count, options.seed).save(file, "PNG")
     write_bytes(out, file.getvalue())
-    print(f"{out}: {options.count} of {dataset.identity}")
+    shape = " x ".join(map(str, dataset.image_shape))
+    print(f"{out}: {options.count} of the {len(dataset):,} items of {options.name}, images of {shape}")
     return 0
 
 
@@ -84,12 +96,21 @@ def _cache(options: Any, rest: list[str]) -> int:
 
 
 def _check(options: Any, rest: list[str]) -> int:
+    from percepts.core.errors import DataError
     from percepts.data.record_check import check_records
     from percepts.data.scene_records import record_files
 
     damaged = False
-    for path in record_files(options.path):
-        found = check_records(path, options.contents)
+    files = record_files(options.path)
+    for path in files:
+        try:
+            found = check_records(path, options.contents)
+        except DataError as error:
+            if len(files) == 1:
+                raise
+            damaged = True
+            print(error.got, flush=True)
+            continue
         kind = "not compressed" if found.compression == "none" else found.compression
         title = found.set.title if found.set is not None else "no set that is known"
         state = "damaged" if found.damage else "checksums match"
@@ -115,8 +136,10 @@ def _config(options: Any, rest: list[str]) -> Any:
             f"the dataset '{chosen.name}' needs {', '.join(lacking)}",
             f"percepts data {options.command} {chosen.name} {settings}",
         )
+    preset: Any = chosen.make() if chosen.open else None
     return tyro.cli(
-        chosen.make,
+        type(preset) if chosen.open else chosen.make,
+        default=preset,
         args=words,
         prog=f"percepts data {options.command} {chosen.name}",
         description=chosen.summary,

@@ -26,20 +26,22 @@ class NamedDataset:
         make: gives its configuration; takes the settings that are `needed`.
         summary: the first line of its description.
         needed: the settings without a default, such as the path of a file.
+        open: whether `make` is a function that takes any setting of what it gives, so that its signature names none.
     """
 
     name: str
     make: Callable[..., Config]
     summary: str
     needed: tuple[str, ...]
+    open: bool = False
 
 
 def dataset_names() -> dict[str, NamedDataset]:
-    """All datasets of this room and all presets of them, by name, sorted; not those that wrap another dataset."""
+    """All datasets of this room and all presets of them, by name, sorted; not those that change another dataset."""
     found: dict[str, NamedDataset] = {}
     for information in pkgutil.iter_modules(percepts.data.__path__):
         module = importlib.import_module(f"percepts.data.{information.name}")
-        found |= {one.name: one for one in _in_module(module) if "dataset" not in one.needed}
+        found |= {one.name: one for one in _in_module(module) if not {"dataset", "config"} & set(one.needed)}
     return dict(sorted(found.items()))
 
 
@@ -74,9 +76,9 @@ def _in_module(module: ModuleType) -> Iterator[NamedDataset]:
                 yield NamedDataset(kebab(name), config, _summary(value), _required(config))
         elif inspect.isfunction(value) and _gives_dataset(value):
             parameters = inspect.signature(value).parameters.values()
-            free = (inspect.Parameter.VAR_KEYWORD, inspect.Parameter.VAR_POSITIONAL)
-            needed = tuple(one.name for one in parameters if one.default is one.empty and one.kind not in free)
-            yield NamedDataset(kebab(name), value, _summary(value), needed)
+            free = {one.name for one in parameters if one.kind in (one.VAR_KEYWORD, one.VAR_POSITIONAL)}
+            needed = tuple(one.name for one in parameters if one.default is one.empty and one.name not in free)
+            yield NamedDataset(kebab(name), value, _summary(value), needed, bool(free) and not needed)
 
 
 def _gives_dataset(function: Callable[..., Any]) -> bool:
