@@ -1,5 +1,5 @@
-"""Frames as the original Spriteworld 1.0.2 draws them (Watters et al. 2019), to the bit, and the factors as it tells
-them."""
+"""Frames as the original Spriteworld 1.0.2 draws them (Watters et al. 2019), to the bit; the factors as it tells them;
+and the way to the tensors of the batched arena."""
 
 from __future__ import annotations
 
@@ -11,46 +11,42 @@ import torch
 from jaxtyping import UInt8
 
 from percepts.core.errors import ConfigError
-from percepts.envs.spriteworld.compat_sampling import CompatOptions
+from percepts.envs.spriteworld.compat_sampling import CURRENT, CompatOptions
 from percepts.envs.spriteworld.compat_sprite import CompatSprite, Number
 from percepts.envs.spriteworld.observations import Observer
+from percepts.envs.spriteworld.state import FACTORS, Sprites
 from percepts.rendering.exact_sprites import render_sprites_exactly
 
 
 def render(
-    sprites: Sequence[CompatSprite], observer: Observer, options: CompatOptions = CompatOptions()
-) -> UInt8[np.ndarray, "height width 3"]:
-    """The picture, top row first and in order in memory: the original gives a view that runs backwards.
+    scenes: Sequence[Sequence[CompatSprite]], observer: Observer, options: CompatOptions = CURRENT
+) -> UInt8[np.ndarray, "batch height width 3"]:
+    """The pictures of some scenes, top row first and in order in memory: the original gives views that run backwards.
 
     Raises:
         ConfigError: a background that the original does not have.
     """
     if observer.background == "random_grey":
         raise ConfigError("the original has no random background", "a colour", "background = (0, 0, 0)")
-    outlines = [sprite.corners for sprite in sprites]
-    counts = [len(corners) for corners in outlines]
-    most = max(counts, default=3)
-    corners = np.zeros((1, len(sprites), most, 2))
-    for place, outline in enumerate(outlines):
-        corners[0, place] = outline[np.minimum(np.arange(most), len(outline) - 1)]
+    outlines = [[sprite.corners for sprite in scene] for scene in scenes]
+    most = max((len(corners) for scene in outlines for corners in scene), default=3)
+    places = len(scenes), max(map(len, scenes), default=0)
+    corners, colours = np.zeros((*places, most, 2)), np.zeros((*places, 3), np.uint8)
+    counts = np.zeros(places, np.int64)
     to_rgb = hsv_to_rgb if observer.colours == "hsv" else _whole
-    colours = np.array([to_rgb(sprite.colour, options) for sprite in sprites], np.uint8)
+    for row, scene in enumerate(scenes):
+        for place, (sprite, outline) in enumerate(zip(scene, outlines[row])):
+            counts[row, place] = len(outline)
+            corners[row, place] = outline[np.minimum(np.arange(most), len(outline) - 1)]
+            colours[row, place] = to_rgb(sprite.colour, options)
     drawn = render_sprites_exactly(
-        torch.from_numpy(corners),
-        torch.tensor([counts], dtype=torch.int64).view(1, -1),
-        torch.from_numpy(colours.reshape(1, len(sprites), 3)),
-        torch.ones(1, len(sprites), dtype=torch.bool),
-        observer.height,
-        observer.width,
-        observer.supersampling,
-        observer.background,
-    )
-    return drawn.image[0].numpy()
+        torch.from_numpy(corners), torch.from_numpy(counts), torch.from_numpy(colours), torch.from_numpy(counts > 0),
+        observer.height, observer.width, observer.supersampling, observer.background,
+    )  # fmt: skip
+    return drawn.image.numpy()
 
 
-def hsv_to_rgb(
-    hsv: tuple[Number, Number, Number], options: CompatOptions = CompatOptions()
-) -> tuple[int, int, int]:
+def hsv_to_rgb(hsv: tuple[Number, Number, Number], options: CompatOptions = CURRENT) -> tuple[int, int, int]:
     """Red, green and blue of 255, cut off behind the point, with the precision of `options.numpy`."""
     if options.numpy == 1 and hsv[1] != 0:  # Grey is returned as it came, in its own precision.
         hsv = tuple(value.item() if isinstance(value, np.generic) else value for value in hsv)  # type: ignore[assignment]
@@ -61,6 +57,18 @@ def hsv_to_rgb(
 def factor_list(sprites: Sequence[CompatSprite]) -> list[dict[str, float]]:
     """All factors of every sprite by name, the shape by its number."""
     return [{name: float(value) for name, value in sprite.factors.items()} for sprite in sprites]
+
+
+def as_tensors(scenes: Sequence[Sequence[CompatSprite]]) -> Sprites:
+    """The same scenes for the batched arena, empty places behind; outlines are those of the factors."""
+    most = max(map(len, scenes), default=0)
+    factors = torch.zeros(len(scenes), most, len(FACTORS), dtype=torch.float64)
+    present = torch.zeros(len(scenes), most, dtype=torch.bool)
+    for row, scene in enumerate(scenes):
+        for place, sprite in enumerate(factor_list(scene)):
+            factors[row, place] = torch.tensor([sprite[name] for name in FACTORS], dtype=torch.float64)
+            present[row, place] = True
+    return Sprites.of(factors, present)
 
 
 def _whole(colour: tuple[Number, Number, Number], options: CompatOptions) -> tuple[int, ...]:

@@ -51,8 +51,12 @@ class CompatOptions(Config):
     whole: tuple[str, ...] = ()
 
 
+CURRENT = CompatOptions()
+"""Of a current NumPy, all bugs included."""
+
+
 def draw_scene(
-    generator: SceneGenerator, rng: np.random.RandomState, options: CompatOptions = CompatOptions()
+    generator: SceneGenerator, rng: np.random.RandomState, options: CompatOptions = CURRENT
 ) -> list[CompatSprite]:
     """The next scene, the last sprite in front.
 
@@ -79,9 +83,7 @@ def draw_scene(
     raise ConfigError(f"the original has no {type(generator).__name__}", "Generate, Chain, OneOf or Shuffled")
 
 
-def draw(
-    distribution: Distribution, rng: np.random.RandomState, options: CompatOptions = CompatOptions()
-) -> Factors:
+def draw(distribution: Distribution, rng: np.random.RandomState, options: CompatOptions = CURRENT) -> Factors:
     """One draw: float32 numbers of continuous factors, Python's of discrete and of whole ones.
 
     Raises:
@@ -92,7 +94,9 @@ def draw(
         value = rng.uniform(distribution.low, distribution.high)
         return {distribution.name: int(value) if distribution.name in options.whole else np.float32(value)}
     if isinstance(distribution, Discrete):
-        return {distribution.name: distribution.values[rng.choice(len(distribution.values), p=distribution.probabilities)]}
+        return {
+            distribution.name: distribution.values[rng.choice(len(distribution.values), p=distribution.probabilities)]
+        }
     if isinstance(distribution, Product):
         return {name: value for part in distribution.components for name, value in draw(part, rng, options).items()}
     if isinstance(distribution, Union):
@@ -106,9 +110,7 @@ def draw(
     raise CompatDataError(f"{_MOST_TRIES} draws from '{base}' and none of them '{distribution}'", "one that fits")
 
 
-def contains(
-    distribution: Distribution, factors: Mapping[str, Number], options: CompatOptions = CompatOptions()
-) -> bool:
+def contains(distribution: Distribution, factors: Mapping[str, Number], options: CompatOptions = CURRENT) -> bool:
     """Whether the distribution gives these factors; it is not asked about those that it does not speak of.
 
     Raises:

@@ -7,22 +7,29 @@ original's everywhere: NaN where no sprite passes a filter, errors where a clust
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from jaxtyping import Float, Int
 from numpy.typing import NDArray
 
 from percepts.core.errors import ConfigError
-from percepts.envs.spriteworld.compat_sampling import CompatOptions, contains
+from percepts.envs.spriteworld.compat_sampling import CURRENT, CompatOptions, contains
 from percepts.envs.spriteworld.compat_sprite import CompatDataError, CompatSprite, CompatZeroDivisionError
 from percepts.envs.spriteworld.tasks import Clustering, FindGoalPosition, MetaAggregated, NoReward, Task
 
 _ZERO = 1e-8
 """What scikit-learn takes for zero."""
+_AGGREGATES: dict[str, Callable[[NDArray], float]] = {
+    "sum": np.nansum,
+    "max": np.nanmax,
+    "min": np.nanmin,
+    "mean": np.nanmean,
+}
+"""Subtasks whose filter nothing passed do not count in any of them."""
 
 
-def judge(task: Task, sprites: Sequence[CompatSprite], options: CompatOptions = CompatOptions()) -> tuple[float, bool]:
+def judge(task: Task, sprites: Sequence[CompatSprite], options: CompatOptions = CURRENT) -> tuple[float, bool]:
     """Reward and success of a scene.
 
     Raises:
@@ -41,9 +48,7 @@ def judge(task: Task, sprites: Sequence[CompatSprite], options: CompatOptions = 
     raise ConfigError(f"the original has no {type(task).__name__}", "one of its tasks")
 
 
-def _judge_goal(
-    task: FindGoalPosition, sprites: Sequence[CompatSprite], options: CompatOptions
-) -> tuple[float, bool]:
+def _judge_goal(task: FindGoalPosition, sprites: Sequence[CompatSprite], options: CompatOptions) -> tuple[float, bool]:
     if task.reach != "all":
         raise ConfigError(f"the original has no reach = {task.reach!r}", "'all'")
     goal, weights = np.asarray(task.goal), np.asarray(task.weights)
@@ -58,9 +63,7 @@ def _judge_goal(
     return _reward(float(np.sum(rewards)), success, task), success
 
 
-def _judge_clustering(
-    task: Clustering, sprites: Sequence[CompatSprite], options: CompatOptions
-) -> tuple[float, bool]:
+def _judge_clustering(task: Clustering, sprites: Sequence[CompatSprite], options: CompatOptions) -> tuple[float, bool]:
     if task.reward_bounds is not None:
         raise ConfigError("the original has no reward_bounds", "None")
     found = [(sprite.position, _cluster(task, sprite, options)) for sprite in sprites]
@@ -77,11 +80,12 @@ def _judge_aggregate(
     task: MetaAggregated, sprites: Sequence[CompatSprite], options: CompatOptions
 ) -> tuple[float, bool]:
     judged = [judge(part, sprites, options) for part in task.subtasks]
-    # Not-a-number, where nothing passed a subtask's filter, does not count in any of them.
-    rewards = [reward for reward, _ in judged if not math.isnan(reward)]
-    aggregate = {"sum": np.sum, "max": np.max, "min": np.min, "mean": np.mean}[task.reward_aggregator]
-    reward = float(aggregate(rewards)) if rewards or task.reward_aggregator == "sum" else math.nan
-    success = {"all": all, "any": any}[task.termination_criterion](done for _, done in judged)
+    rewards = np.array([reward for reward, _ in judged])
+    if task.reward_aggregator == "sum" or not np.isnan(rewards).all():
+        reward = float(_AGGREGATES[task.reward_aggregator](rewards))
+    else:
+        reward = math.nan
+    success = (all if task.termination_criterion == "all" else any)(done for _, done in judged)
     return reward + task.terminate_bonus * success, success
 
 
@@ -97,9 +101,7 @@ def _cluster(task: Clustering, sprite: CompatSprite, options: CompatOptions) -> 
     return next((n for n, cluster in enumerate(task.clusters) if contains(cluster, factors, options)), -1)
 
 
-def davies_bouldin(
-    positions: Float[np.ndarray, "sprites 2"], clusters: Int[np.ndarray, " sprites"]
-) -> float:
+def davies_bouldin(positions: Float[np.ndarray, "sprites 2"], clusters: Int[np.ndarray, " sprites"]) -> float:
     """The Davies-Bouldin index (Davies & Bouldin 1979) with the rounding of scikit-learn 1.9; 0 for clusters without
     extent or distance.
 
