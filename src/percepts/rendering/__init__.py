@@ -1,6 +1,7 @@
 """Batched renderers: pure functions of scene tensors, on any device, without randomness."""
 
-from percepts.rendering.colour import hsv_to_rgb
+from percepts.rendering.colour import hsv_bytes, hsv_to_rgb
+from percepts.rendering.exact_sprites import ExactSprites, render_sprites_exactly
 from percepts.rendering.objects import TEXTURES, Lamp, Materials, ObjectScene, look_at, pinhole, room_planes, turn
 from percepts.rendering.polyhedra import Polyhedron, cube, icosahedron, octahedron, prism
 from percepts.rendering.primitives import Box, Capsule, Cone, Cylinder, Plane, Primitive, Sphere
@@ -16,6 +17,7 @@ __all__ = [
     "Cone",
     "Cylinder",
     "Ellipse",
+    "ExactSprites",
     "Lamp",
     "Materials",
     "ObjectScene",
@@ -31,6 +33,7 @@ __all__ = [
     "SpriteScene",
     "cube",
     "heart",
+    "hsv_bytes",
     "hsv_to_rgb",
     "icosahedron",
     "look_at",
@@ -42,6 +45,7 @@ __all__ = [
     "render_apart",
     "render_objects",
     "render_sprites",
+    "render_sprites_exactly",
     "room_planes",
     "spokes",
     "square",
