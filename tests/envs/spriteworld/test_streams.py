@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from percepts.core.random import derive_seed
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.spriteworld.streams import Streams, _hashed, _hashed_on_cpu
 
 PUBLISHED = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
 """The first numbers of SplitMix64 from the seed 1234567, as Rosetta Code lists them."""
@@ -30,6 +30,13 @@ def test_numbers_are_those_of_splitmix() -> None:
     assert streams.count.tolist() == [5]
     children, _ = keyed(1234567).fork(5)
     assert [key % (1 << 64) for key in children.key.tolist()] == PUBLISHED
+
+
+def test_every_device_hashes_alike() -> None:
+    key = torch.cat([Streams.of(range(100)).key, torch.tensor([0, -1, (1 << 63) - 1, -(1 << 63)])])
+    before = torch.arange(104) * 1_000_003
+    on_cpu = _hashed_on_cpu(key.numpy(), before.numpy(), 7)
+    assert torch.equal(torch.from_numpy(on_cpu), _hashed(key, before, 7))
 
 
 def test_seeds_and_keys_make_streams() -> None:

@@ -63,9 +63,9 @@ class Table:
         distributions: the rows'.
         names: the factors that are drawn, in this order.
         ends: up to which uniform number a factor is of which piece; the last piece has no end.
-        low: where each piece begins.
-        span: how long it is, 0 for a single value.
-        top: the largest number in it.
+        pieces: of all factors of all distributions: where each begins, how long it is (0 for a single value), and the
+            largest number in it.
+        first: the place of each factor's first piece, in the first distribution.
         excluded: what a draw of a distribution must contain (True) or must not (False), by the distribution's number.
         apart: what draws the distributions that have no pieces, because there are mixtures in them.
     """
@@ -73,9 +73,8 @@ class Table:
     distributions: tuple[Distribution, ...]
     names: tuple[str, ...]
     ends: Float64[Tensor, "distributions factors pieces-1"]
-    low: Float64[Tensor, "distributions factors pieces"]
-    span: Float64[Tensor, "distributions factors pieces"]
-    top: Float64[Tensor, "distributions factors pieces"]
+    pieces: Float64[Tensor, "places 3"]
+    first: Int64[Tensor, " factors"]
     excluded: dict[int, list[Condition]] = field(default_factory=dict)
     apart: dict[int, Drawer] = field(default_factory=dict)
     _moved: dict[torch.device, Table] = field(default_factory=dict)
@@ -104,9 +103,9 @@ class Table:
         padded = torch.tensor(
             [[pieces + [pieces[-1]] * (most - len(pieces)) for pieces in row] for row in rows], dtype=torch.float64
         ).view(len(rows), len(names), most, 4)
-        end, low, span, top = padded.unbind(-1)
+        first = torch.arange(len(names)) * most
         return cls(
-            tuple(distributions), names, end[..., :-1].contiguous(), low, span, top,
+            tuple(distributions), names, padded[..., :-1, 0].contiguous(), padded[..., 1:].reshape(-1, 3), first,
             {number: conditions for number, (_, conditions) in enumerate(opened) if conditions},
             {number: _mixture(part) for number, part in enumerate(distributions) if opened[number][0] is None},
         )  # fmt: skip
@@ -131,20 +130,19 @@ class Table:
 
     def to(self, device: torch.device) -> Table:
         """On another device; itself where it is there already."""
-        if self.low.device == device:
+        if self.first.device == device:
             return self
         if device not in self._moved:
-            ends, low, span, top = (part.to(device) for part in (self.ends, self.low, self.span, self.top))
-            self._moved[device] = replace(self, ends=ends, low=low, span=span, top=top)
+            ends, pieces, first = (part.to(device) for part in (self.ends, self.pieces, self.first))
+            self._moved[device] = replace(self, ends=ends, pieces=pieces, first=first)
         return self._moved[device]
 
     def _in_pieces(self, which: Tensor, streams: Streams) -> tuple[Tensor, Streams]:
         unit, streams = streams.uniform(len(self.names))
-        place = torch.arange(self.low[0].numel(), device=which.device)[:: self.low.shape[-1]]
-        place = place + which[:, None] * self.low[0].numel()
-        if self.low.shape[-1] > 1:
+        place = self.first + (which * (len(self.pieces) // len(self.distributions)))[:, None]
+        if self.ends.shape[-1]:
             place = place + (unit[..., None] >= self.ends[which]).sum(-1)
-        low, span, top = (pieces.flatten()[place] for pieces in (self.low, self.span, self.top))
+        low, span, top = self.pieces[place].unbind(-1)
         # Two operations, each rounded: one fused operation would round otherwise on some devices and at some places.
         return torch.minimum(low + span * unit, top), streams
 

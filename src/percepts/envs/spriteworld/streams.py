@@ -16,8 +16,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, Self
 
+import numpy as np
 import torch
 from jaxtyping import Float64, Int64
+from numpy.typing import NDArray
 from torch import Tensor
 
 from percepts.core.random import Key, derive_seed
@@ -82,12 +84,33 @@ class Streams:
         return type(self)(self.key.to(device), self.count.to(device))
 
     def _bits(self, count: int) -> tuple[Int64[Tensor, "batch {count}"], Self]:
-        numbers = torch.arange(1, count + 1, device=self.key.device) + self.count[:, None]
-        mixed = numbers.mul_(_STEP).add_(self.key[:, None])
-        for shift, factor in zip((30, 27), _MIX):
-            mixed.bitwise_xor_(_shifted(mixed, shift)).mul_(factor)
-        mixed.bitwise_xor_(_shifted(mixed, 31))
-        return mixed, type(self)(self.key, self.count + count)
+        after = type(self)(self.key, self.count + count)
+        if self.key.device.type == "cpu":
+            return torch.from_numpy(_hashed_on_cpu(self.key.numpy(), self.count.numpy(), count)), after
+        return _hashed(self.key, self.count, count), after
+
+
+def _hashed(
+    key: Int64[Tensor, " batch"], before: Int64[Tensor, " batch"], count: int
+) -> Int64[Tensor, "batch {count}"]:
+    """Numbers `before` to `before + count` of SplitMix64, in wrapping signed integers."""
+    mixed = torch.arange(1, count + 1, device=key.device) + before[:, None]
+    mixed.mul_(_STEP).add_(key[:, None])
+    for shift, factor in zip((30, 27), _MIX):
+        mixed.bitwise_xor_(_shifted(mixed, shift)).mul_(factor)
+    return mixed.bitwise_xor_(_shifted(mixed, 31))
+
+
+def _hashed_on_cpu(key: NDArray[np.int64], before: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """The same by NumPy, whose unsigned integers are shifted as they should: a third of the time for small batches."""
+    mixed = (np.arange(1, count + 1, dtype=np.int64) + before[:, None]).view(np.uint64)
+    mixed *= np.uint64(_STEP % (1 << 64))
+    mixed += key.view(np.uint64)[:, None]
+    for shift, factor in zip((30, 27), _MIX):
+        mixed ^= mixed >> np.uint64(shift)
+        mixed *= np.uint64(factor % (1 << 64))
+    mixed ^= mixed >> np.uint64(31)
+    return mixed.view(np.int64)
 
 
 def _shifted(bits: Int64[Tensor, "*shape"], by: int) -> Int64[Tensor, "*shape"]:
