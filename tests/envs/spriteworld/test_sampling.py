@@ -180,7 +180,7 @@ def test_nothing_left_is_an_error_that_names_it(empty: Distribution) -> None:
 
 
 @dataclass(frozen=True)
-class Halved(Distribution):
+class UnknownKind(Distribution):
     """A kind that the sampler does not know."""
 
     @property
@@ -195,8 +195,8 @@ class Halved(Distribution):
 
 
 def test_an_unknown_kind_is_named() -> None:
-    with pytest.raises(ConfigError, match="Halved"):
-        drawn(Y * Halved())
+    with pytest.raises(ConfigError, match="UnknownKind"):
+        drawn(Y * UnknownKind())
 
 
 def test_a_table_draws_each_row_from_its_own_distribution() -> None:
