@@ -83,8 +83,7 @@ class CompatSprite:
             self.position = self.position.clip(0.0, 1.0)
 
     def contains(self, point: Point) -> bool:
-        """Whether the point lies inside, by the crossing-number rule in matplotlib's arithmetic: of an upright square
-        the left and bottom edges belong to it, the right and top ones do not."""
+        """Whether the point lies inside, by the crossing-number rule in matplotlib's arithmetic."""
         x, y = point - self.position
         if abs(x) > self._radius or abs(y) > self._radius:
             return False
