@@ -4,10 +4,15 @@ from __future__ import annotations
 
 import pytest
 import torch
+from dataset_contract import assert_equal
 
+from percepts.core.config import Config
 from percepts.core.errors import DataError
 from percepts.data.flat_scenes import paste, topmost
 from percepts.data.hashed_draws import TRIES, Attempt, Draws, Values, first_accepted
+from percepts.data.objects_room import ObjectsRoom
+from percepts.data.shifts import Shifted
+from percepts.data.tetrominoes import Tetrominoes
 
 
 def draws(*numbers: int, seed: int = 0) -> Draws:
@@ -87,3 +92,29 @@ def test_bitmaps_are_cut_off_at_the_border() -> None:
 def test_the_last_entity_is_on_top() -> None:
     amodal = torch.tensor([[1, 1, 1, 1], [0, 1, 1, 0], [0, 0, 1, 1]], dtype=torch.bool)[None, :, None]
     assert topmost(amodal).tolist() == [[[0, 1, 2, 2]]]
+
+
+class TestNumbers:
+    """Indices of other types would overflow as numbers, and give other scenes."""
+
+    @pytest.mark.parametrize("dtype", [torch.uint8, torch.int8, torch.int16, torch.int32])
+    @pytest.mark.parametrize(
+        "config",
+        [
+            Tetrominoes.Config(),
+            ObjectsRoom.Config(size=16, samples=1),
+            Shifted.Config(dataset=Tetrominoes.Config(), kind="occluder"),
+        ],
+        ids=["flat", "solid", "shifted"],
+    )
+    def test_any_whole_numbers_are_indices(self, config: Config, dtype: torch.dtype) -> None:
+        dataset = config.build()
+        index = torch.tensor([min(torch.iinfo(dtype).max, 999_999), 3])
+        assert_equal(dataset.gather(index.to(dtype)), dataset.gather(index))
+        assert_equal(dataset.details(index.to(dtype)), dataset.details(index))
+
+    @pytest.mark.parametrize("indices", [torch.tensor([0.0]), torch.tensor([True]), torch.zeros(2, 2).long()])
+    @pytest.mark.parametrize("config", [Tetrominoes.Config(), ObjectsRoom.Config()], ids=["flat", "solid"])
+    def test_others_are_refused(self, config: Config, indices: torch.Tensor) -> None:
+        with pytest.raises(IndexError, match="int64"):
+            config.build().gather(indices)

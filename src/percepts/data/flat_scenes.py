@@ -14,8 +14,7 @@ from torch import Tensor
 from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
 from percepts.core.errors import ConfigError
-from percepts.data.dataset import check_places
-from percepts.data.hashed_draws import Draws
+from percepts.data.hashed_draws import Draws, item_numbers
 from percepts.data.scenes import SceneDataset
 
 Split = Literal["train", "validation", "test"]
@@ -117,8 +116,7 @@ class FlatScenes(SceneDataset):
 
     def _in_parts(self, make: Callable[[Draws], Batch], indices: Tensor, device: torch.device | str) -> Batch:
         """What `make` gives, from as many scenes at a time as the caches hold; scenes do not depend on each other."""
-        check_places(indices, len(self))
-        draws = Draws(indices.to(device), self.config.seed, ("scene", self.config.split))
+        draws = Draws(item_numbers(indices, len(self), device), self.config.seed, ("scene", self.config.split))
         pixels = self.entities * self.image_shape[1] * self.image_shape[2] * (self.frames or 1)
         budget = _CPU_PIXELS if draws.number.device.type == "cpu" else _GPU_PIXELS
         parts = [make(replace(draws, number=part)) for part in draws.number.split(max(1, budget // pixels))]

@@ -15,6 +15,7 @@ from torch import Tensor
 
 from percepts.core.errors import DataError
 from percepts.core.random import Key
+from percepts.data.dataset import check_places
 from percepts.data.hashing import hashed_uniform
 
 ATTEMPTS = 1 << 12
@@ -76,6 +77,20 @@ class Attempt:
     rows: Int64[Tensor, " rows"]
     scene: Draws
     place: Draws
+
+
+def item_numbers(indices: Tensor, count: int, device: torch.device | str) -> Int64[Tensor, " batch"]:
+    """Indices [B] of items as what numbers can be drawn by. Whole numbers of other types become int64: in smaller ones
+    the numbers that are made of them would overflow, and other items come out.
+
+    Raises:
+        IndexError: not a row of whole numbers, or an index that is negative or too large.
+    """
+    if indices.ndim != 1 or indices.is_floating_point() or indices.is_complex() or indices.dtype == torch.bool:
+        raise IndexError(f"indices of type {indices.dtype} and shape {tuple(indices.shape)} instead of int64 [B]")
+    indices = indices.long()
+    check_places(indices, count)
+    return indices.to(device)
 
 
 Values = dict[str, Tensor]

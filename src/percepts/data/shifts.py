@@ -110,7 +110,8 @@ class Shifted(SceneDataset):
         batch = self.dataset.gather(indices, device)
         key = "video" if self.frames is not None else "image"
         image, segmentation = batch[key], batch["segmentation"]
-        numbers, chosen = indices.to(image.device), self._chosen(indices.to(image.device), batch["visible"])
+        numbers = indices.to(image.device, torch.int64)
+        chosen = self._chosen(numbers, batch["visible"])
         lead = image.shape[:-3]
         # Frames of videos are shifted like images: each takes what was drawn for its item.
         each = numbers.repeat_interleave(lead[1:].numel())
@@ -137,8 +138,9 @@ class Shifted(SceneDataset):
             return {key: value for key, value in details.items() if key.startswith(kept)}
         if "unoccluded" in details:
             visible = self.dataset.gather(indices, device)["visible"]
-            chosen = self._chosen(indices.to(visible.device), visible)
-            details["unoccluded"] = self._recoloured_alone(details["unoccluded"], chosen, indices.to(visible.device))
+            numbers = indices.to(visible.device, torch.int64)
+            chosen = self._chosen(numbers, visible)
+            details["unoccluded"] = self._recoloured_alone(details["unoccluded"], chosen, numbers)
         return details
 
     def _draws(self, numbers: Int64[Tensor, " n"]) -> Callable[[str], Tensor]:

@@ -20,9 +20,8 @@ from torch import Tensor
 
 from percepts.core.capabilities import Batch
 from percepts.core.errors import ConfigError
-from percepts.data.dataset import check_places
 from percepts.data.flat_scenes import GeneratedConfig
-from percepts.data.hashed_draws import Draws, Values
+from percepts.data.hashed_draws import Draws, Values, item_numbers
 from percepts.data.scene_draws import after_backgrounds, pixel_counts, relations, settle
 from percepts.data.scenes import SceneDataset
 from percepts.rendering.objects import ObjectScene
@@ -145,8 +144,7 @@ class SolidScenes(SceneDataset):
 
     def _settled(self, indices: Tensor, device: torch.device | str) -> Values:
         """The scenes at `indices`, by the first attempts that show every object well enough."""
-        check_places(indices, len(self))
-        draws = Draws(indices.to(device), self.config.seed, self._keys())
+        draws = Draws(item_numbers(indices, len(self), device), self.config.seed, self._keys())
         return settle(draws, self._make, self._visible_enough)
 
     def _visible_enough(self, values: Values) -> Bool[Tensor, " batch"]:
