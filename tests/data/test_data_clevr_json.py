@@ -16,6 +16,7 @@ from scene_contract import SceneContract
 
 from percepts.core.errors import ConfigError, DataError
 from percepts.data.clevr_json import NAMES, ClevrJson
+from percepts.data.shifts import Shifted
 
 WIDTH, HEIGHT = 48, 32
 
@@ -191,3 +192,53 @@ def test_a_mask_with_unknown_numbers_is_refused(tmp_path: Path) -> None:
     Image.fromarray(np.zeros((HEIGHT, WIDTH, 3), np.uint8)).save(mask)
     with pytest.raises(DataError, match="RGB, not numbers"):
         opened(root, masks=str(root / "masks"))
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"image_filename": 3}, ["scene 0 has no image_filename"]),
+        ({"relationships": {"left": [[25], []]}}, ["relationships 'left'"]),
+        ({"relationships": {"left": [[-1], []]}}, ["relationships 'left'"]),
+        ({"relationships": {"behind": [[]] * 12}}, ["relationships 'behind'"]),
+        ({"relationships": {"left": ["a"]}}, ["relationships 'left'"]),
+        ({"3d_coords": [math.nan, 1, 1]}, ["3d_coords", "finite"]),
+        ({"3d_coords": [1]}, ["3d_coords", "three"]),
+        ({"pixel_coords": [1, 2, math.inf]}, ["pixel_coords", "finite"]),
+        ({"rotation": math.inf}, ["rotation inf"]),
+    ],
+)
+def test_scenes_that_mean_nothing_are_refused_at_once(tmp_path: Path, change: dict[str, Any], words: list[str]) -> None:
+    scenes = scenes_of((2,))
+    root = save(tmp_path, scenes)
+    (scenes[0] if next(iter(change)) in ("image_filename", "relationships") else scenes[0]["objects"][1]).update(change)
+    (root / "scenes" / "CLEVR_train_scenes.json").write_text(json.dumps({"scenes": scenes}))
+    with pytest.raises(DataError) as error:
+        opened(root)
+    assert_one_line(error, "CLEVR_train_scenes.json", *words)
+
+
+@pytest.mark.parametrize("scene", [None, "a"])
+def test_scenes_that_are_none_are_refused(tmp_path: Path, scene: Any) -> None:
+    root = save(tmp_path, scenes_of((2,)))
+    (root / "scenes" / "CLEVR_train_scenes.json").write_text(json.dumps({"scenes": [scene]}))
+    with pytest.raises(DataError, match="scene 0"):
+        opened(root)
+
+
+def test_relationships_may_be_missing(tmp_path: Path) -> None:
+    scenes = scenes_of((2, 1))
+    scenes[0]["relationships"] = None
+    del scenes[1]["relationships"]
+    details = opened(save(tmp_path, scenes)).details(torch.tensor([0, 1]))
+    assert not torch.stack(list(details.values())).any()
+
+
+def test_shifts_and_settings_that_cannot_be(tmp_path: Path) -> None:
+    root = save(tmp_path, scenes_of((2,)))
+    with pytest.raises(ConfigError, match="max_images = 0"):
+        opened(root, max_images=0)
+    shifted = Shifted.Config(dataset=ClevrJson.Config(path=str(root)), kind="occluder").build()
+    with pytest.raises(DataError) as error:
+        shifted.gather(torch.tensor([0]))
+    assert_one_line(error, "ClevrJson without segmentation")

@@ -102,6 +102,8 @@ class ClevrJson(SceneDataset):
         height, width = (config.size, config.size) if isinstance(config.size, int) else config.size
         if min(height, width) < 1:
             raise ConfigError(f"size = {config.size}", "at least one pixel", "size=128")
+        if config.max_images is not None and config.max_images < 1:
+            raise ConfigError(f"max_images = {config.max_images}", "at least 1, or None for all")
         self.image_shape = (3, height, width)
         self.entities, self.backgrounds = 11, 1
         self.properties = {
@@ -158,7 +160,7 @@ class ClevrJson(SceneDataset):
         result = {f"relation.{name}": torch.zeros(len(indices), 11, 11, dtype=torch.bool) for name in _RELATIONS}
         for item, row in enumerate(self._rows(indices).tolist()):
             for name in _RELATIONS:
-                for entity, others in enumerate(self._scenes[row].get("relationships", {}).get(name, ()), start=1):
+                for entity, others in enumerate((self._scenes[row].get("relationships") or {}).get(name, ()), start=1):
                     result[f"relation.{name}"][item, entity, [1 + other for other in others]] = True
         return {name: value.to(device) for name, value in result.items()}
 
@@ -218,14 +220,37 @@ def _read_scenes(path: Path, most: int | None) -> list[dict[str, Any]]:
     """The scenes of a JSON file, checked as far as that needs no picture."""
     with reading(path, "CLEVR's JSON file of scenes"):
         scenes = json.loads(path.read_text(encoding="utf-8"))["scenes"][:most]
-        for scene in scenes:
-            if len(scene["objects"]) > 10:
-                raise ValueError(f"{scene['image_filename']} has {len(scene['objects'])} objects, 10 is the most")
+        for number, scene in enumerate(scenes):
+            _check_scene(scene, number)
     if not scenes:
         raise DataError(f"'{path}' has no scenes", "at least one")
     for scene in scenes:
         _properties(scene, path, np.ones(4))
     return list(scenes)
+
+
+def _check_scene(scene: dict[str, Any], number: int) -> None:
+    """Refuse what would fail later, or give numbers that mean nothing.
+
+    Raises:
+        ValueError: a clause; KeyError and TypeError where something is missing or of another kind.
+    """
+    name = scene.get("image_filename") if isinstance(scene, dict) else None
+    if not isinstance(name, str):
+        raise ValueError(f"scene {number} has no image_filename")
+    count = len(scene["objects"])
+    if count > 10:
+        raise ValueError(f"{name} has {count} objects, 10 is the most")
+    for one in scene["objects"]:
+        for key in ("3d_coords", "pixel_coords"):
+            if len(one[key]) != 3 or not all(map(math.isfinite, one[key])):
+                raise ValueError(f"an object of {name} has the {key} {one[key]}, not three finite numbers")
+        if not math.isfinite(float(one["rotation"])):
+            raise ValueError(f"an object of {name} has the rotation {one['rotation']}")
+    for relation, rows in (scene.get("relationships") or {}).items():
+        known = len(rows) <= count and all(isinstance(j, int) and 0 <= j < count for row in rows for j in row)
+        if not known:
+            raise ValueError(f"the relationships '{relation}' of {name} name objects that it has not")
 
 
 def _properties(scene: dict[str, Any], path: Path, to_image: NDArray[np.float64]) -> dict[str, NDArray[Any]]:

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from percepts.core.capabilities import Batch
 from percepts.core.config import Config as BaseConfig
-from percepts.core.errors import ConfigError
+from percepts.core.errors import ConfigError, DataError
 from percepts.data.flat_scenes import seen
 from percepts.data.hashing import hashed_uniform
 from percepts.data.scenes import SceneDataset
@@ -106,8 +106,13 @@ class Shifted(SceneDataset):
 
         Raises:
             IndexError: an index is negative or too large.
+            DataError: the scenes have no segmentation.
         """
         batch = self.dataset.gather(indices, device)
+        if "segmentation" not in batch:
+            raise DataError(
+                f"a shift of {type(self.dataset).__name__} without segmentation", "scenes with masks", "set its masks"
+            )
         key = "video" if self.frames is not None else "image"
         image, segmentation = batch[key], batch["segmentation"]
         numbers = indices.to(image.device, torch.int64)
