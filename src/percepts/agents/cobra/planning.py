@@ -134,9 +134,9 @@ class OneStepSearch(Planner):
         observation: Observation,
         generator: torch.Generator,
     ) -> Plan:
-        actions = proposals.propose(state, self.candidates, generator, observation)
-        values = simulation.returns(state, observation, actions[:, :, None], "last")
-        return chosen(actions, values, generator)
+        actions = sequences(proposals, state, observation, self.candidates, 1, generator)
+        values = simulation.returns(state, observation, actions, "last")
+        return chosen(actions[:, :, 0], values, generator)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -242,8 +242,10 @@ def sequences(
     steps: int,
     generator: torch.Generator,
 ) -> Float[Tensor, "batch count steps action"]:
-    """Sequences of proposed actions, drawn independently of each other."""
-    return torch.stack([proposals.propose(state, count, generator, observation) for _ in range(steps)], 2)
+    """Sequences of proposed actions, drawn independently of each other; a click outside of the arena, on a sprite that
+    sticks out, lands on its border."""
+    drawn = [proposals.propose(state, count, generator, observation) for _ in range(steps)]
+    return torch.stack(drawn, 2).clamp(0, 1)
 
 
 def chosen(

@@ -120,19 +120,22 @@ class RelationHead(nn.Module, Configurable):
             raise ConfigError(f"latents {sorted(taken & set(self.reads))} are both read and compared", "one of the two")
         self.compared = compared
         self.first = nn.Linear(4 * len(self.reads) + len(compared), config.hidden[0])
-        self.more = nn.Sequential(nn.ReLU(), *linear_chain(config.hidden, "relu"))
+        self.more = nn.Sequential(*linear_chain(config.hidden, "relu"))
         self.together = perceptron(config.hidden[-1], config.after)
 
     def forward(
         self, latents: Float[Tensor, "batch slots latents"], weight: Float[Tensor, "batch slots"]
     ) -> Float[Tensor, " batch"]:
-        pairs = self.more(self._first(latents))
+        pairs = self.more(self._first(latents).relu_())
         shares = (weight[:, :, None] * weight[:, None, :]).flatten(1)
         pooled = torch.bmm(shares[:, None], pairs.flatten(1, 2)).squeeze(1)
         return self.together(pooled).squeeze(-1)
 
     def _first(self, latents: Tensor) -> Tensor:
-        """The first layer without making its inputs: all of it but the distances is a part of k plus a part of j."""
+        """The first layer without making its inputs: all of it but the distances is a part of k plus a part of j.
+
+        A search spends most of its time here, so it is done in place.
+        """
         seen = latents[..., self.reads]
         size = len(self.reads)
         own, other, difference, distance = self.first.weight[:, : 4 * size].split(size, 1)
@@ -143,7 +146,7 @@ class RelationHead(nn.Module, Configurable):
             part = latents[..., group]
             apart.append((part[:, :, None] - part[:, None]).square().sum(-1, keepdim=True))
         weight = torch.cat([distance, self.first.weight[:, 4 * size :]], 1)
-        return linear(torch.cat(apart, -1), weight) + ours[:, :, None] + theirs[:, None]
+        return linear(torch.cat(apart, -1), weight).add_(ours[:, :, None]).add_(theirs[:, None])
 
 
 class FlatHead(nn.Module, Configurable):

@@ -1,0 +1,200 @@
+"""What a search asks: how good are these actions? By learned models, by the truth, or by one of each.
+
+    LearnedSimulation    learned transition model and reward predictor: the agent
+    TrueSimulation       the arena's own dynamics and reward: the oracle
+    TrueDynamics         true dynamics, learned reward: what the transition model costs
+    TrueReward           learned dynamics, true reward: what the reward predictor costs
+
+The true ones read the sprites from an observation with the keys "factors" and "present".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+from typing import ClassVar
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from percepts.agents.agent import Observation
+from percepts.agents.cobra.planning import Gather
+from percepts.agents.cobra.rewards import RewardModel
+from percepts.agents.cobra.slots import OracleFactors, SlotEncoder, SlotState
+from percepts.agents.cobra.transition import SlotTransition
+from percepts.agents.spriteworld_policies import Look, sprites_of
+from percepts.core.errors import CapabilityError
+from percepts.envs.spriteworld.arena import Arena
+from percepts.envs.spriteworld.state import Sprites
+
+CPU_ROWS, GPU_ROWS = 256, 1 << 16
+"""Outcomes that are computed at a time: as many as stay in a core's cache, or as fill a GPU."""
+
+
+@dataclass(frozen=True)
+class LearnedSimulation:
+    """The agent's own idea of what happens and what it is worth.
+
+    Attributes:
+        transition: the model of the slots.
+        reward: of the slots.
+        optimism: this many deviations of an ensemble are added to its mean; negative is pessimism.
+    """
+
+    transition: SlotTransition
+    reward: RewardModel
+    optimism: float = 0.0
+    observes: ClassVar[tuple[str, ...]] = ()
+
+    @torch.inference_mode()
+    def returns(
+        self,
+        state: SlotState,
+        observation: Observation,
+        actions: Float[Tensor, "batch count steps action"],
+        how: Gather,
+    ) -> Float[Tensor, "batch count"]:
+        """Predicted rewards; see `planning.Simulation`."""
+        state = self._counted(state)
+        rows = GPU_ROWS if actions.is_cuda else CPU_ROWS
+        parts = actions.to(state.latents.dtype).split(max(1, rows // len(actions)), 1)
+        return torch.cat([gathered(self._rewards(state, part), how) for part in parts], 1)
+
+    def _rewards(self, state: SlotState, actions: Tensor) -> Iterator[Tensor]:
+        latents, weight = state.latents[:, None], state.weight[:, None]
+        shares = weight.expand(-1, actions.shape[1], -1).flatten(0, 1)
+        for action in actions.unbind(2):
+            latents = self.transition.predict(latents, action, weight)
+            said = self.reward.predict(latents.flatten(0, 1), shares)
+            value = said.mean + self.optimism * said.std if self.optimism else said.mean
+            yield value.unflatten(0, action.shape[:2])
+
+    def _counted(self, state: SlotState) -> SlotState:
+        """The state without the slots that count nowhere: they change nothing but the time it takes."""
+        most = max(1, int((state.weight > 0).sum(1).max()))
+        if self.reward.ordered or most == state.weight.shape[1]:
+            return state
+        # A stable sort: slots that count keep their order, so that a row does not depend on its neighbours.
+        order = (state.weight <= 0).to(torch.uint8).sort(dim=1, stable=True).indices[:, :most]
+        latents = state.latents.gather(1, order[..., None].expand(-1, -1, state.latents.shape[2]))
+        return SlotState(latents, state.weight.gather(1, order))
+
+
+@dataclass(frozen=True)
+class TrueSimulation:
+    """The arena's dynamics without noise, and its rewards."""
+
+    arena: Arena
+    observes: ClassVar[tuple[str, ...]] = ("factors", "present")
+
+    def returns(
+        self,
+        state: SlotState | None,
+        observation: Observation,
+        actions: Float[Tensor, "batch count steps action"],
+        how: Gather,
+    ) -> Float[Tensor, "batch count"]:
+        """True rewards; see `planning.Simulation`. An episode that would end goes on."""
+        return gathered(self._rewards(sprites_of(observation, self.arena.outlines), actions), how)
+
+    def _rewards(self, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
+        sprites = repeated(sprites, actions.shape[1])
+        for action in actions.unbind(2):
+            sprites, reward, _ = self.arena.simulate(sprites, action.flatten(0, 1))
+            yield reward.unflatten(0, action.shape[:2])
+
+
+@dataclass(frozen=True)
+class TrueDynamics:
+    """The arena's dynamics, and a learned reward of what is then seen.
+
+    Attributes:
+        arena: whose dynamics.
+        encoder: makes slots of what is seen.
+        reward: of the slots.
+        look: what is seen of sprites.
+    """
+
+    arena: Arena
+    encoder: SlotEncoder
+    reward: RewardModel
+    look: Look
+    observes: ClassVar[tuple[str, ...]] = ("factors", "present")
+
+    @torch.inference_mode()
+    def returns(
+        self,
+        state: SlotState,
+        observation: Observation,
+        actions: Float[Tensor, "batch count steps action"],
+        how: Gather,
+    ) -> Float[Tensor, "batch count"]:
+        """Predicted rewards of true outcomes; see `planning.Simulation`."""
+        return gathered(self._rewards(sprites_of(observation, self.arena.outlines), actions), how)
+
+    def _rewards(self, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
+        sprites = repeated(sprites, actions.shape[1])
+        for action in actions.unbind(2):
+            sprites, _, _ = self.arena.simulate(sprites, action.flatten(0, 1))
+            seen = self.encoder.encode(self.look(sprites))
+            yield self.reward.predict(seen.latents, seen.weight).mean.unflatten(0, action.shape[:2])
+
+
+@dataclass(frozen=True)
+class TrueReward:
+    """Learned dynamics of the true factors, and the arena's rewards of where they put the sprites.
+
+    Attributes:
+        arena: whose rewards.
+        transition: the model of the slots.
+        encoder: the one whose slots are the sprites, in their order.
+
+    Raises:
+        CapabilityError: the encoder is another one: slots of pictures are no sprites.
+    """
+
+    arena: Arena
+    transition: SlotTransition
+    encoder: SlotEncoder
+    observes: ClassVar[tuple[str, ...]] = ("factors", "present")
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.encoder, OracleFactors):
+            raise CapabilityError(
+                f"the true reward of slots of {type(self.encoder).__name__}, which are no sprites", "OracleFactors"
+            )
+
+    @torch.inference_mode()
+    def returns(
+        self,
+        state: SlotState,
+        observation: Observation,
+        actions: Float[Tensor, "batch count steps action"],
+        how: Gather,
+    ) -> Float[Tensor, "batch count"]:
+        """True rewards of predicted outcomes; see `planning.Simulation`."""
+        return gathered(
+            self._rewards(state, sprites_of(observation, self.arena.outlines), actions.to(state.latents.dtype)), how
+        )
+
+    def _rewards(self, state: SlotState, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
+        sprites = repeated(sprites, actions.shape[1])
+        latents, weight = state.latents[:, None], state.weight[:, None]
+        for action in actions.unbind(2):
+            latents = self.transition.predict(latents, action, weight)
+            position = latents[..., : sprites.present.shape[1], :2].flatten(0, 1).double()
+            reward = self.arena.config.task.judge(replace(sprites, position=position.clamp(0, 1))).reward
+            yield reward.unflatten(0, action.shape[:2])
+
+
+def gathered(rewards: Iterable[Float[Tensor, "batch count"]], how: Gather) -> Float[Tensor, "batch count"]:
+    """The sum of the rewards of one step after the other, or the last of them."""
+    values = list(rewards)
+    return values[-1] if how == "last" else torch.stack(values).sum(0)
+
+
+def repeated(sprites: Sprites, count: int) -> Sprites:
+    """Every arena `count` times in a row."""
+    rows = torch.arange(len(sprites), device=sprites.present.device).repeat_interleave(count)
+    return sprites.rows(rows)
