@@ -16,7 +16,13 @@ from percepts.data.small_scenes import apart_sprites
 from percepts.objects.iodine_presets import iodine_video
 from percepts.studies.slot_measures import colour_baselines, object_slots, share_with_inactive
 from percepts.training.evaluation import Evaluation, evaluate_model
-from percepts.training.slot_evaluation import batch_size, evaluate_slots, take_apart
+from percepts.training.slot_evaluation import (
+    batch_size,
+    evaluate_slots,
+    probe_slots,
+    slot_disentanglement,
+    take_apart,
+)
 
 WORLD = dataclasses.replace(apart_sprites(), images=500)
 
@@ -117,3 +123,52 @@ def test_many_slots_are_taken_in_smaller_batches():
     assert batch_size(Told()) == 32
     assert batch_size(Told(), 64) == 8
     assert batch_size(Told(), 4000) == 1
+
+
+class Knowing(Told):
+    """Decomposes by the truth, and every slot's code is where its pixels are, how many, and their colour."""
+
+    def decompose(self, image: Tensor, slots: int | None = None, segmentation: Tensor | None = None) -> Decomposition:
+        found = super().decompose(image, slots, segmentation)
+        mask = found.mask
+        pixels = mask.flatten(2).sum(2).clamp_min(1)
+        rows, columns = (torch.arange(float(size)) for size in image.shape[2:])
+        down, across = (mask.sum(3) * rows).sum(2) / pixels, (mask.sum(2) * columns).sum(2) / pixels
+        colour = (mask[:, :, None] * image[:, None]).flatten(3).sum(3) / pixels[..., None]
+        codes = torch.cat([torch.stack([down, across, pixels / 50], dim=2), colour], dim=2)
+        slots_ = dataclasses.replace(found.slots, mean=codes, variance=torch.ones_like(codes))
+        return dataclasses.replace(found, slots=slots_)
+
+
+def test_what_slots_tell_about_their_objects_is_measured():
+    result = evaluate_model(Knowing(), WORLD.build(), Evaluation(scenes=200, bootstrap=10), 0)
+    probes = {name: metric["value"] for name, metric in result["metrics"].items() if name.startswith("slot_probe")}
+    assert set(probes) == {f"slot_probe.linear.mask.{name}" for name in WORLD.build().properties}
+    # The middle of a triangle's pixels is not that of its box.
+    assert min(probes[f"slot_probe.linear.mask.{name}"] for name in ("x", "y", "colour")) > 0.97
+    assert result["metrics"]["slot_probe.linear.mask.x"]["interval"] is not None
+    assert 0.4 < result["metrics"]["slot_dci.forest"]["value"] < 1
+    assert "skipped" not in result
+    nothing = evaluate_model(Told(), WORLD.build(), Evaluation(scenes=100, bootstrap=0), 0)
+    assert nothing["metrics"]["slot_probe.linear.mask.x"]["value"] < 0.05
+    assert nothing["metrics"]["ari_fg"]["value"] == 1
+
+
+def test_what_slots_tell_can_be_left_out():
+    result = evaluate_model(Knowing(), WORLD.build(), Evaluation(scenes=20, bootstrap=0, slot_codes=False), 0)
+    assert not any(name.startswith("slot_") and "count" not in name for name in result["metrics"])
+    assert evaluate_slots(Knowing(), WORLD.build(), 20, 0, 0)["metrics"] == result["metrics"]
+
+
+def test_too_few_objects_for_probes_lose_no_other_score():
+    empty = dataclasses.replace(WORLD, sprites=(0, 0))
+    result = evaluate_slots(Knowing(), empty.build(), 10, 0, 0, codes=True)
+    assert "fewer than two" in result["skipped"]
+    assert result["metrics"]["slot_count_accuracy"]["value"] == 1
+
+
+def test_videos_and_pictures_without_truth_have_no_probes():
+    world = tiny_videos()
+    scenes = dataclasses.replace(take_apart(Told(), WORLD.build(), 4), predicted=torch.zeros(4, 3, 24, 24).long())
+    assert probe_slots(scenes, world.build()) == slot_disentanglement(scenes, world.build()) == {}
+    assert probe_slots(scenes, ArrayDataset(torch.rand(12, 3, 8, 8))) == {}

@@ -46,9 +46,13 @@ SEGMENTATION = {
     "corloc": Meaning("Images with an object found", "Share of images where some object is recovered.", 4.1),
     "slot_count_accuracy": Meaning("Slot count right", "How often as many slots as entities are present.", 5),
     "slot_count_error": Meaning("Slot count error", "Slots too many or too few, on average; 0 is best.", 5.1, None),
+    "slot_probe": Meaning(
+        "Read from a slot", "How well a linear probe of an object's slot tells the property (accuracy or R²).", 6
+    ),
+    "slot_dci": Meaning("DCI of slots", "Whether each latent of a slot matters for a single property.", 7),
     "slot_swaps": Meaning("Slots changing hands", "How often an object changes its slot within a video.", 5.2, None),
 }
-"""Of segmentations."""
+"""Of segmentations and slots."""
 MEANINGS = {
     "factor_vae": Meaning("FactorVAE score", "How often the steadiest latent tells which factor was held fixed.", 0),
     "mig": Meaning("Mutual information gap", "How far the best latent for a factor is ahead of the second best.", 1),

@@ -9,19 +9,17 @@ from typing import Any
 import torch
 
 from percepts.core.config import Config
-from percepts.core.random import numpy_generator, torch_generator
+from percepts.core.random import torch_generator
 from percepts.core.results import MetricResult
 from percepts.core.slots import labels
 from percepts.data.scenes import SceneDataset
 from percepts.metrics.segmentation import segmentation_scores
 from percepts.metrics.segmentation_colour import colour_clusters, property_labels
-from percepts.metrics.segmentation_probe import slot_probe
-from percepts.metrics.segmentation_runs import distinct_explanations
 from percepts.report.plates import Plate
 from percepts.report.slot_refinement import refinement_plate
 from percepts.report.slots import decomposition_plate
 from percepts.training.experiment import Experiment, build_model
-from percepts.training.slot_evaluation import BATCH, Scenes, scene_scores, take_apart
+from percepts.training.slot_evaluation import BATCH, Scenes, probe_slots, scene_scores, take_apart
 
 
 @dataclass(frozen=True)
@@ -112,27 +110,5 @@ def refinements(model: Any, dataset: SceneDataset, count: int = 4) -> Plate:
 
 def probe_scores(model: Any, dataset: SceneDataset, count: int = 1000) -> dict[str, float]:
     """How well a linear probe of the matching slot tells each property: "probe.NAME", accuracy or R²."""
-    scenes = take_apart(model, dataset, count)
-    known = {name: scenes.truth[f"entity.{name}"] for name in dataset.properties}
-    results = slot_probe(
-        scenes.mean,
-        scenes.predicted,
-        scenes.truth["segmentation"],
-        known,
-        dataset.properties,
-        rng=numpy_generator(0, "slot probe"),
-        backgrounds=dataset.backgrounds,
-    )
+    results = probe_slots(take_apart(model, dataset, count), dataset)
     return {f"probe.{name.rsplit('.', 1)[1]}": float(result.value) for name, result in results.items()}
-
-
-@torch.no_grad()
-def share_with_several_explanations(model: Any, dataset: SceneDataset, count: int = 64, runs: int = 16) -> float:
-    """The share of images that `runs` inferences with different noise explain in two ways or more."""
-    batch = dataset.gather(torch.arange(count), next(model.parameters()).device)
-    ways = [
-        labels(model.refine(batch["image"], generator=torch_generator(run, "explanation"))[-1].mask).cpu()
-        for run in range(runs)
-    ]
-    found = distinct_explanations(torch.stack(ways), foreground=dataset.foreground(batch).cpu())
-    return float((torch.from_numpy(found.distinct) > 1).double().mean())

@@ -37,6 +37,8 @@ class Evaluation(Config):
     """Resamples for the confidence intervals."""
     scenes: int = 320
     """Images that a model of several objects takes apart; the papers' protocol."""
+    slot_codes: bool = True
+    """Of such a model also what single slots tell about their objects: linear probes and DCI (seconds)."""
     batch_size: int = 256
     representation: Literal["mean", "sample", "both"] = "mean"
     """What is scored: posterior means, one sample of every posterior (names end in ".sampled"), or both."""
@@ -81,7 +83,8 @@ def evaluate_model(model: Any, dataset: ImageDataset, settings: Evaluation, seed
     """
     started = time.monotonic()
     if isinstance(model, Decomposes):
-        return evaluate_slots(model, dataset, settings.scenes, settings.bootstrap, seed)
+        codes = settings.slot_codes
+        return evaluate_slots(model, dataset, settings.scenes, settings.bootstrap, seed, codes=codes)
     if not encodes_vectors(model, dataset):
         return {"seed": seed, "images": 0, "metrics": {}, "seconds": 0.0}
     table = encode_table(model, dataset, settings, seed)

@@ -230,7 +230,9 @@ def _train(run: Run, experiment: Experiment, evaluate: Hook | None) -> Outcome:
 
 def small_evaluation(dataset: ImageDataset, experiment: Experiment) -> Hook:
     """The evaluation during training: a smaller, faster one than at the end, as named numbers."""
-    settings = dataclasses.replace(experiment.evaluation, images=2000, exact=False, bootstrap=0, scenes=160)
+    settings = dataclasses.replace(
+        experiment.evaluation, images=2000, exact=False, bootstrap=0, scenes=160, slot_codes=False
+    )
 
     def evaluate(model: Any, step: int) -> dict[str, Any]:
         result = evaluate_model(model, dataset, settings, experiment.seed)

@@ -21,6 +21,8 @@ from percepts.core.slots import Decomposition, Tracks, labels, present
 from percepts.data.dataset import ImageDataset
 from percepts.data.scenes import SceneDataset
 from percepts.metrics.segmentation import segmentation_scores
+from percepts.metrics.segmentation_dci import slot_dci
+from percepts.metrics.segmentation_probe import slot_probe
 
 BATCH, ROWS = 32, 512
 """Images taken apart at a time, and slots: every slot of every image is an image to the decoder."""
@@ -56,8 +58,13 @@ class Scenes:
     pixels: int
 
 
-def evaluate_slots(model: Any, dataset: ImageDataset, count: int, bootstrap: int, seed: int) -> dict[str, Any]:
+def evaluate_slots(
+    model: Any, dataset: ImageDataset, count: int, bootstrap: int, seed: int, *, codes: bool = False
+) -> dict[str, Any]:
     """Segmentation scores, reconstruction and the use of slots over `count` scenes that training did not show.
+
+    Args:
+        codes: also score what slots tell about their objects (`probe_slots`, `slot_disentanglement`).
 
     Returns:
         `metrics` (name → result; none without ground truth), `slots`, `reconstruction`, the number of images and the
@@ -66,12 +73,18 @@ def evaluate_slots(model: Any, dataset: ImageDataset, count: int, bootstrap: int
     started = time.monotonic()
     dataset = dataset.unseen() if isinstance(dataset, SceneDataset) else dataset
     scenes = take_apart(model, dataset, count, seed)
-    skipped = None
+    scores: list[Callable[[], dict[str, MetricResult]]] = [lambda: scene_scores(scenes, dataset, bootstrap, seed)]
+    if codes:
+        scores.append(lambda: probe_slots(scenes, dataset, bootstrap, seed))
+        scores.append(lambda: slot_disentanglement(scenes, dataset, seed))
     metrics: dict[str, MetricResult] = {}
-    try:
-        metrics = scene_scores(scenes, dataset, bootstrap, seed)
-    except DataError as error:  # A score that these scenes do not allow is no reason to lose the others.
-        skipped = str(error)
+    problems: list[str] = []
+    for score in scores:
+        try:
+            metrics |= score()
+        except DataError as error:  # A score that these scenes do not allow is no reason to lose the others.
+            problems.append(str(error))
+    skipped = "; ".join(dict.fromkeys(problems))
     result: dict[str, Any] = {
         "seed": seed,
         "images": len(scenes.predicted),
@@ -157,6 +170,42 @@ def scene_scores(scenes: Scenes, dataset: ImageDataset, bootstrap: int = 0, seed
         bootstrap=bootstrap,
         rng=numpy_generator(seed, "segmentation"),
     )
+
+
+def probe_slots(scenes: Scenes, dataset: ImageDataset, bootstrap: int = 0, seed: int = 0) -> dict[str, MetricResult]:
+    """How well a linear probe of the slot that holds an object tells each of its properties (`slot_probe`); five sixths
+    of the images train it. None where nothing is known of the objects, and none for videos, whose objects move.
+
+    Raises:
+        DataError: too few objects.
+    """
+    known = _slots_and_truth(scenes, dataset)
+    return slot_probe(**known, rng=numpy_generator(seed, "slot probe"), bootstrap=bootstrap) if known else {}
+
+
+def slot_disentanglement(scenes: Scenes, dataset: ImageDataset, seed: int = 0) -> dict[str, MetricResult]:
+    """DCI of the slots that hold objects (`slot_dci`, by random forests); none where `probe_slots` gives none.
+
+    Raises:
+        DataError: too few objects.
+    """
+    known = _slots_and_truth(scenes, dataset)
+    results = [slot_dci(**known, rng=numpy_generator(seed, "slot DCI"))] if known else []
+    return {result.name: result for result in results}
+
+
+def _slots_and_truth(scenes: Scenes, dataset: ImageDataset) -> dict[str, Any]:
+    """What the scores of slots' codes take; nothing where they cannot be."""
+    if not isinstance(dataset, SceneDataset) or not dataset.properties or scenes.predicted.ndim != 3:
+        return {}
+    return {
+        "slots": scenes.mean,
+        "predicted": scenes.predicted,
+        "true": scenes.truth["segmentation"],
+        "properties": {name: scenes.truth[f"entity.{name}"] for name in dataset.properties},
+        "kinds": dataset.properties,
+        "backgrounds": dataset.backgrounds,
+    }
 
 
 def describe_slots(scenes: Scenes) -> dict[str, Any]:
