@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from percepts.core.errors import DataError
 from percepts.envs.spriteworld.state import FACTORS, SHAPES
 
-Number = float | np.float32
+Number = int | float | np.float32
 """Drawn numbers are np.float32, chosen ones are Python's."""
 Point = Float[np.ndarray, "2"]
 

@@ -68,7 +68,8 @@ def _judge_clustering(task: Clustering, sprites: Sequence[CompatSprite], options
         raise ConfigError("the original has no reward_bounds", "None")
     found = [(sprite.position, _cluster(task, sprite, options)) for sprite in sprites]
     members = [(position, cluster) for position, cluster in found if cluster >= 0]
-    index = davies_bouldin(np.array([position for position, _ in members]), np.array([n for _, n in members]))
+    positions = np.array([position for position, _ in members]).reshape(-1, 2)
+    index = davies_bouldin(positions, np.array([cluster for _, cluster in members], dtype=np.int64))
     if index == 0:
         raise CompatZeroDivisionError("a clustering of clusters without extent or distance", "an index above 0")
     metric = 1 / index
