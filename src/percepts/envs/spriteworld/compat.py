@@ -13,8 +13,8 @@ with the package itself is in tests/golden/spriteworld.json.
 
 What is kept of the original's habits: a scene is drawn when the environment is made and another one in `reset` (its Gym
 wrapper, when it is made, resets once more); a step after the end of an episode is a reset, whatever the action; a start
-may be a success already; being out of frame, out of time or done all give discount 0. What is not: frames come in memory
-order, and non-square ones are not transposed.
+may be a success already; being out of frame, out of time or done all give discount 0. What is not: frames come in
+memory order, and non-square ones are not transposed.
 """
 
 from __future__ import annotations
