@@ -26,7 +26,7 @@ _CPU_CELLS, _GPU_CELLS = 1 << 22, 1 << 28
 _FARTHEST = 2.0**30
 """Where Pillow's whole numbers end, in cells."""
 
-Background = tuple[int, int, int] | UInt8[Tensor, "*batch 3"]
+Background = tuple[int, int, int] | UInt8[Tensor, "*scenes 3"]
 
 
 @dataclass(frozen=True)

@@ -3,7 +3,8 @@
 Pillow filters rows, then columns, with the weights L(t) = sinc(t) sinc(t / 3), |t| < 3, t in output pixels, normalised
 to a sum of 1 and rounded to multiples of 2⁻²². After each of the two steps sums are rounded to whole numbers and
 clipped to 0 … 255. All of that is arithmetic with multiples of 2⁻²², exact in float64: neither the order of a sum nor
-the device matters. Pictures with more than 100 times as many rows as columns are filtered along columns first.
+the device matters. Pictures of more than two rows a column are filtered along columns first, as by Pillow 13 and not
+yet by Pillow 12.
 
 The pictures are runs of few colours. A row is filtered as the sum of its steps: where the colour changes by d at column
 c, output i changes by d times the sum of its weights from c on. Columns are filtered by multiplication with bands of
@@ -24,11 +25,11 @@ _UNIT = 2.0**-22
 """What weights are multiples of."""
 _REACH = 3
 """Half the width of the filter, in output pixels."""
-_TALL = 100
+_TALL = 2
 """Pictures of more rows a column are filtered along columns first."""
 _BAND = 8
 """Output rows of a band: more waste multiplications with 0, fewer make small matrices."""
-_CPU_NUMBERS, _GPU_NUMBERS = 1 << 18, 1 << 28
+_CPU_NUMBERS, _GPU_NUMBERS = 1 << 18, 1 << 26
 """Numbers in float64 that are filtered vertically at a time: what the caches hold, and what fits beside a model."""
 
 

@@ -10,7 +10,8 @@ cell c, and D the number of those whose last cell, as the right one, is before i
 a number from D to A is odd: A > D, or A is odd. Both counts are running sums along the row. A horizontal edge is a
 crossing that counts twice, with the first cell at one end and the last at the other.
 
-The rules were read in the C source of Pillow 13 and hold to the last cell for self-intersecting polygons too.
+The rules were read in the C source of Pillow 13 and hold to the last cell, for self-intersecting polygons too; Pillow
+has had them since 11.2.
 """
 
 from __future__ import annotations
