@@ -1,5 +1,6 @@
 """One arena as a Gymnasium environment.
 
+    import percepts.envs.spriteworld.registration      # makes the ids known
     env = gymnasium.make("Spriteworld/GoalFindingNewPosition-v0", mode="test", keys=("image", "factors", "present"))
     observation, info = env.reset(seed=0)
     observation, reward, terminated, truncated, info = env.step(env.action_space.sample())
@@ -10,8 +11,8 @@ It is the batched twin (`arena.Arena`) with a batch of one: the same seed gives 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
-from typing import Any, ClassVar
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import gymnasium
 import numpy as np
@@ -20,22 +21,26 @@ from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
-from percepts.core.errors import ConfigError, DataError
+from percepts.core.errors import ConfigError, DataError, nearest
 from percepts.data.hashing import hashed_uniform
-from percepts.envs.spriteworld.arena import ArenaState, Outcome
-from percepts.envs.spriteworld.configs import SpriteworldConfig, task_config
+from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
+from percepts.envs.spriteworld.configs import Noise, SpriteworldConfig, task_config
 from percepts.envs.spriteworld.observations import Observer
 from percepts.envs.spriteworld.state import FACTORS, Sprites
 
 Arrays = dict[str, NDArray[Any]]
 
+_FARTHEST = 1e6
+"""What spaces say of factors, whose distributions are the user's: learners expect finite bounds."""
+
 
 class SpriteworldEnv(gymnasium.Env[Arrays, Any]):
     """An arena of sprites that are clicked, dragged or carried; observations are dictionaries (see `Observer.keys`).
 
-    `info` holds `success`, `hit_sprite` (the sprite that the action found, from 0; -1 for none), `motion` (its
-    displacement, arena units), `moved` (which sprites changed place), `solved_at_start`, `sprites` (how many there are),
-    `factors` and `present` (the truth, whatever is observed), and `discount` as dm_env has it (0 at every end).
+    `info` holds `success` (whether the task is done), `hit_sprite` (the sprite that the action found, from 0; -1 for
+    none), `motion` (its displacement, arena units), `moved` (which sprites changed place), `solved_at_start`, `sprites`
+    (how many there are), `factors` and `present` (the truth, whatever is observed), and `discount` as dm_env has it (0
+    at every end).
 
     Args:
         task: a name of `configs.TASKS`, or a whole configuration.
@@ -43,27 +48,29 @@ class SpriteworldEnv(gymnasium.Env[Arrays, Any]):
         noise: standard deviation of the noise on actions, for tasks by name.
         render_mode: "rgb_array", or None.
         observer: changes of the configuration's observer, such as `renderer="fast"` or `keys=("factors", "present")`.
+
+    Raises:
+        ConfigError: an unknown task, mode, render mode or setting, or one that does not fit.
     """
 
-    metadata: ClassVar[dict[str, Any]] = {"render_modes": ["rgb_array"], "render_fps": 4}
+    metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's own type)
 
     def __init__(
         self,
         task: str | SpriteworldConfig = "exploration",
         mode: str = "train",
-        noise: float | tuple[float, ...] | None = None,
+        noise: Noise = None,
         render_mode: str | None = None,
         **observer: Any,
     ) -> None:
-        if render_mode not in (None, "rgb_array"):
-            raise ConfigError(f"render_mode = {render_mode!r}", "'rgb_array' or None")
+        check_render_mode(render_mode)
         self.config = task_config(task, mode, noise, **observer)
         self.render_mode = render_mode
         self.arena = self.config.arena.build()
         self.observer = self.config.observer
         self.action_space = self.config.arena.actions.space
-        self.observation_space = observation_space(self.observer, self.config.arena.generator.most)
-        self._seed: int | None = None
+        self.observation_space: spaces.Space[Arrays] = observation_space(self.config)
+        self._seed = 0
         self._episode = 0
         self._state: ArenaState | None = None
 
@@ -84,19 +91,25 @@ class SpriteworldEnv(gymnasium.Env[Arrays, Any]):
         """Begin an episode: with a `seed` the first of its stream, without one the next.
 
         Args:
-            seed: of the stream of scenes and noise.
+            seed: of the stream of scenes and noise, a whole number from 0.
             options: {"factors": [N, 10]} begins with these sprites instead, in the order of `FACTORS`.
+
+        Raises:
+            DataError: another seed, other options, or sprites that leave the task nothing to judge.
         """
-        super().reset(seed=seed)
-        if seed is not None or self._seed is None:
-            self._seed = int(self.np_random.integers(1 << 62)) if seed is None else seed
-            self._state, self._episode = self.arena.reset([self._seed]), 0
+        options = check_options(options, ("factors",))
+        given = given_sprites(options["factors"], 1, self.arena) if "factors" in options else None
+        if seed is not None or self._state is None:
+            super().reset(seed=checked_seed(seed))
+            fresh = int(self.np_random.integers(1 << 62)) if seed is None else int(seed)
+            self._state = self.arena.reset([fresh])
+            self._seed, self._episode = fresh, 0
         else:
-            self._state = self.arena.restart(self.state, torch.ones(1, dtype=torch.bool))
+            self._state = self.arena.restart(self._state, torch.ones(1, dtype=torch.bool))
             self._episode += 1
-        if options and "factors" in options:
-            self._state = dataclasses.replace(self._state, sprites=self._given(options["factors"]))
-        return self._observe(None), one(facts(self._state, None))
+        if given is not None:
+            self._state = dataclasses.replace(self._state, sprites=given[0], solved_at_start=given[1])
+        return self._observe(self._state.solved_at_start), one(facts(self._state, None))
 
     def step(self, action: Any) -> tuple[Arrays, float, bool, bool, dict[str, Any]]:
         """Act once.
@@ -108,7 +121,7 @@ class SpriteworldEnv(gymnasium.Env[Arrays, Any]):
             raise DataError("a step after the end of the episode", fix="env.reset()")
         self._state, outcome = self.arena.step(self.state, action_tensor(action, self.action_space)[None])
         return (
-            self._observe(outcome),
+            self._observe(outcome.success),
             float(outcome.reward),
             bool(outcome.terminated),
             bool(outcome.truncated),
@@ -116,38 +129,41 @@ class SpriteworldEnv(gymnasium.Env[Arrays, Any]):
         )
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
-        """The picture [H, W, 3]; None without a render mode."""
+        """The picture [H, W, 3]; None without a render mode.
+
+        Raises:
+            DataError: before the first reset.
+        """
         if self.render_mode is None:
             return None
-        picture = self.observer.draw(self.state.sprites, backdrop([self._seed or 0], [self._episode]))
-        return np.asarray(picture.image[0])
+        return np.asarray(picture(self.observer, self.state.sprites, self._grey())[0])
 
-    def _observe(self, outcome: Outcome | None) -> Arrays:
-        success = None if outcome is None else outcome.success
-        grey = backdrop([self._seed or 0], [self._episode])
-        return one(arrays(self.observer.observe(self.state.sprites, success, grey)))
+    def _observe(self, success: Tensor) -> Arrays:
+        return one(arrays(self.observer.observe(self.state.sprites, success, self._grey())))
 
-    def _given(self, factors: Any) -> Sprites:
-        values = torch.as_tensor(np.asarray(factors, dtype=np.float64))
-        most = self.config.arena.generator.most
-        if values.ndim != 2 or values.shape[1] != len(FACTORS) or len(values) > most:
-            raise DataError(f"factors of shape {tuple(values.shape)}", f"[N, {len(FACTORS)}] with N up to {most}")
-        if not bool(torch.isfinite(values).all()):
-            raise DataError("factors that are not finite", "finite numbers")
-        padded = torch.zeros(1, most, len(FACTORS), dtype=torch.float64)
-        padded[0, : len(values)] = values
-        present = (torch.arange(most) < len(values))[None]
-        return Sprites.of(padded, present, self.state.sprites.outlines)
+    def _grey(self) -> Tensor | None:
+        return backdrop([self._seed], [self._episode]) if self.observer.background == "random_grey" else None
 
 
-def observation_space(observer: Observer, most: int) -> spaces.Dict:
-    """The space of one arena's observations, of up to `most` sprites."""
-    height, width = observer.height, observer.width
+def observation_space(config: SpriteworldConfig) -> spaces.Space[Any]:
+    """The space of one arena's observations.
+
+    Raises:
+        ConfigError: scenes without any sprite, or with more than there are places for.
+    """
+    observer, generator = config.observer, config.arena.generator
+    if generator.most < 1:
+        raise ConfigError("a generator of scenes without any sprite", "one that gives at least one at times")
+    most, size = observer.places(generator.most), (observer.height, observer.width)
+    image: dict[str, spaces.Space[Any]] = {
+        "bytes": spaces.Box(0, 255, (*size, 3), np.uint8),
+        "floats": spaces.Box(0.0, 1.0, (3, *size), np.float32),
+    }
     known: dict[str, spaces.Space[Any]] = {
-        "image": spaces.Box(0, 255, (height, width, 3), np.uint8),
-        "segmentation": spaces.Box(0, most, (height, width), np.int64),
-        "layers": spaces.Box(0, 255, (most, height, width, 4), np.uint8),
-        "factors": spaces.Box(-np.inf, np.inf, (most, len(FACTORS)), np.float32),
+        "image": image[observer.image_as],
+        "segmentation": spaces.Box(0, most, size, np.int64),
+        "layers": spaces.Box(0, 255, (most, *size, 4), np.uint8),
+        "factors": spaces.Box(-_FARTHEST, _FARTHEST, (most, len(FACTORS)), np.float32),
         "present": spaces.MultiBinary(most),
         "success": spaces.MultiBinary(1),
     }
@@ -171,44 +187,114 @@ def one(batched: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def facts(state: ArenaState, outcome: Outcome | None) -> Arrays:
-    """What `info` says of every arena after a step, or after a reset."""
+    """What `info` says of every arena after a step, or after a reset; the arrays are the caller's."""
     sprites = state.sprites
     batch, most = sprites.present.shape
     found: Arrays = {
-        "success": np.zeros(batch, bool),
+        "success": state.solved_at_start.numpy(force=True).copy(),
         "hit_sprite": np.full(batch, -1),
         "motion": np.zeros((batch, 2)),
         "moved": np.zeros((batch, most), bool),
         "discount": np.ones(batch),
     }
     if outcome is not None:
-        found["success"] = outcome.success.cpu().numpy()
-        found["hit_sprite"] = outcome.hit.cpu().numpy()
-        found["motion"] = outcome.motion.cpu().numpy()
-        found["moved"] = outcome.moved.cpu().numpy()
-        found["discount"] = 1.0 - (outcome.terminated | outcome.truncated).double().cpu().numpy()
+        found["success"] = outcome.success.numpy(force=True).copy()
+        found["hit_sprite"] = outcome.hit.numpy(force=True).copy()
+        found["motion"] = outcome.motion.numpy(force=True).copy()
+        found["moved"] = outcome.moved.numpy(force=True).copy()
+        found["discount"] = 1.0 - (outcome.terminated | outcome.truncated).double().numpy(force=True)
     return found | {
-        "solved_at_start": state.solved_at_start.cpu().numpy(),
-        "sprites": sprites.present.sum(1).cpu().numpy(),
-        "factors": sprites.factors.cpu().numpy(),
-        "present": sprites.present.cpu().numpy(),
+        "solved_at_start": state.solved_at_start.numpy(force=True).copy(),
+        "sprites": sprites.present.sum(1).numpy(force=True),
+        "factors": sprites.factors.numpy(force=True),
+        "present": sprites.present.numpy(force=True).copy(),
     }
 
 
-def backdrop(seeds: list[int], episodes: list[int]) -> Tensor:
+def picture(observer: Observer, sprites: Sprites, grey: Tensor | None) -> Tensor:
+    """The image in bytes [B, H, W, 3], whatever is observed."""
+    return dataclasses.replace(observer, keys=("image",)).draw(sprites, grey).image.cpu()
+
+
+def backdrop(seeds: Sequence[int], episodes: Sequence[int]) -> Tensor:
     """The grey level in [0, 1] behind an episode, a function of the stream's seed and the episode's number."""
     levels = [hashed_uniform(torch.tensor([episode]), seed, "backdrop") for seed, episode in zip(seeds, episodes)]
     return torch.cat(levels)
+
+
+def given_sprites(factors: Any, batch: int, arena: Arena) -> tuple[Sprites, Tensor]:
+    """The sprites that a reset is told to begin with, and whether they solve the task.
+
+    Args:
+        factors: [N, 10] for all arenas, or [batch, N, 10].
+        batch: how many arenas.
+        arena: its rules.
+
+    Raises:
+        DataError: more sprites than the arena's scenes have, factors that are none, or nothing for the task to judge.
+    """
+    most = arena.config.generator.most
+    try:
+        values = torch.as_tensor(np.asarray(factors, dtype=np.float64))
+    except (TypeError, ValueError) as error:
+        raise DataError(f"factors that are a {type(factors).__name__}", f"numbers [N, {len(FACTORS)}]") from error
+    if values.ndim == 2:
+        values = values.expand(batch, -1, -1)
+    if values.ndim != 3 or values.shape[2] != len(FACTORS) or len(values) != batch or values.shape[1] > most:
+        got = f"factors of shape {np.shape(factors)}"
+        raise DataError(got, f"[N, {len(FACTORS)}] with N up to {most}, for all arenas or for each of {batch}")
+    count = values.shape[1]
+    padded = torch.zeros(batch, most, len(FACTORS), dtype=torch.float64)
+    padded[:, :count] = values
+    sprites = Sprites.of(padded, (torch.arange(most) < count).expand(batch, -1).clone(), arena.outlines)
+    judgement = arena.config.task.judge(sprites)
+    if arena.config.require_judged and not bool(judgement.judged.all()):
+        raise DataError(f"{count} given sprites leave the task nothing to judge", "sprites that pass its filters")
+    return sprites, judgement.success
 
 
 def action_tensor(action: Any, space: spaces.Space[Any]) -> Tensor:
     """An action, or a batch of them, as the arena takes it: float64 of a Box, int64 of the discrete spaces.
 
     Raises:
-        DataError: no numbers.
+        DataError: no numbers, or fractions where whole numbers are wanted.
     """
+    boxed = isinstance(space, spaces.Box)
     try:
-        values = np.asarray(action)
-        return torch.as_tensor(values, dtype=torch.float64 if isinstance(space, spaces.Box) else torch.int64)
+        values = action.numpy(force=True) if isinstance(action, Tensor) else np.asarray(action)
     except (TypeError, ValueError) as error:
         raise DataError(f"the action {action!r}", f"an element of {space}") from error
+    if values.dtype.kind not in ("fiu" if boxed else "iu"):
+        raise DataError(f"an action of {values.dtype}", f"an element of {space}")
+    return torch.from_numpy(values.astype(np.float64 if boxed else np.int64))
+
+
+def check_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> Mapping[str, Any]:
+    """The options of a reset.
+
+    Raises:
+        DataError: one that is not known, naming the nearest.
+    """
+    for name in options or ():
+        if name not in known:
+            close = nearest(str(name), known)
+            hint = f", did you mean '{close}'?" if close else ""
+            raise DataError(f"unknown option '{name}' of a reset{hint}", "one of " + ", ".join(known))
+    return options or {}
+
+
+def checked_seed(seed: Any) -> int | None:
+    """A seed as Gymnasium has it.
+
+    Raises:
+        DataError: it is no whole number from 0.
+    """
+    if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
+        raise DataError(f"the seed {seed!r}", "a whole number from 0")
+    return None if seed is None else int(seed)
+
+
+def check_render_mode(mode: str | None) -> None:
+    """Raises a ConfigError for a render mode that there is not."""
+    if mode not in (None, "rgb_array"):
+        raise ConfigError(f"render_mode = {mode!r}", "'rgb_array' or None", "percepts play, to watch and play")

@@ -12,16 +12,16 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
 from percepts.core.config import Config
-from percepts.core.errors import ConfigError
+from percepts.core.errors import ConfigError, nearest
 from percepts.envs.spriteworld.state import Sprites
 from percepts.rendering.colour import hsv_bytes
 from percepts.rendering.exact_sprites import render_sprites_exactly
@@ -42,9 +42,9 @@ class Observer(Config):
     """
 
     keys: tuple[Key, ...] = ("image",)
-    """`image` uint8 [B,H,W,3]; `segmentation` int64 [B,H,W], 0 = background, n = sprite n - 1; `layers` uint8
-    [B,N,H,W,4], red, green, blue and alpha of every sprite as if it were alone; `factors` float32 [B,N,10] in the order
-    of `FACTORS`, 0 for absent sprites; `present` bool [B,N]; `success` bool [B]."""
+    """`image` uint8 [B,H,W,3] (see `image_as`); `segmentation` int64 [B,H,W], 0 = background, n = sprite n - 1;
+    `layers` uint8 [B,N,H,W,4], red, green, blue and alpha of every sprite as if it were alone; `factors` float32
+    [B,N,10] in the order of `FACTORS`, 0 for absent sprites; `present` bool [B,N]; `success` bool [B]."""
     renderer: Literal["exact", "fast", "pil"] = "exact"
     height: int = 64
     width: int = 64
@@ -54,19 +54,40 @@ class Observer(Config):
     """Of 255; "random_grey": another grey in every episode."""
     colours: Literal["hsv", "rgb"] = "hsv"
     """What a sprite's c0 to c2 are: hue, saturation and value in [0, 1], or red, green and blue of 255."""
+    image_as: Literal["bytes", "floats"] = "bytes"
+    """`image` as uint8 [B,H,W,3], or as models take it: float32 [B,3,H,W] in [0, 1]."""
+    most: int | None = None
+    """N, the places for sprites in `layers`, `factors` and `present`; None for as many as the scenes have. Give it
+    where observations of scenes with fewer and with more sprites must have one shape."""
 
     def __post_init__(self) -> None:
         if not self.keys or len(set(self.keys)) != len(self.keys):
             raise ConfigError(f"observation keys {self.keys}", "one or more different ones", "keys = ('image',)")
-        for name in ("height", "width", "supersampling"):
-            if getattr(self, name) < 1:
+        for key in self.keys:
+            if key not in get_args(Key):
+                close = nearest(str(key), get_args(Key))
+                hint = f", did you mean '{close}'?" if close else ""
+                raise ConfigError(f"unknown observation key {key!r}{hint}", "one of " + ", ".join(get_args(Key)))
+        for name in ("height", "width", "supersampling", "most"):
+            if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ConfigError(f"{name} = {getattr(self, name)}", "1 or more")
         if self.renderer == "fast" and self.height != self.width:
             raise ConfigError(
                 f"pictures of {self.height} x {self.width} by the fast renderer", "square ones", "renderer = 'exact'"
             )
-        if isinstance(self.background, tuple) and not all(0 <= value <= 255 for value in self.background):
-            raise ConfigError(f"background = {self.background}", "three whole numbers from 0 to 255")
+        colour = isinstance(self.background, tuple) and len(self.background) == 3
+        if self.background != "random_grey" and not (colour and all(value in range(256) for value in self.background)):
+            raise ConfigError(f"background = {self.background!r}", "three numbers from 0 to 255, or 'random_grey'")
+
+    def places(self, most: int) -> int:
+        """N of observations of scenes with up to `most` sprites.
+
+        Raises:
+            ConfigError: they have more than there are places for.
+        """
+        if self.most is not None and self.most < most:
+            raise ConfigError(f"places for {self.most} sprites where scenes have up to {most}", fix=f"most = {most}")
+        return self.most or most
 
     def observe(
         self,
@@ -80,17 +101,26 @@ class Observer(Config):
             sprites: in the arenas.
             success: of the task, for the key "success".
             backdrop: the grey in [0, 1] behind every scene, where the background is "random_grey".
+
+        Raises:
+            ConfigError: more sprites than there are places for.
         """
         seen: Observation = {}
         if {"image", "segmentation", "layers"} & set(self.keys):
             pictures = self.draw(sprites, backdrop)
             seen = {name: value for name, value in vars(pictures).items() if name in self.keys}
+            if "image" in seen and self.image_as == "floats":
+                seen["image"] = as_floats(pictures.image)
         if "factors" in self.keys:
             seen["factors"] = sprites.factors.float()
         if "present" in self.keys:
-            seen["present"] = sprites.present
+            seen["present"] = sprites.present.clone()
         if "success" in self.keys:
-            seen["success"] = sprites.present.new_zeros(len(sprites)) if success is None else success
+            seen["success"] = sprites.present.new_zeros(len(sprites)) if success is None else success.clone()
+        there = sprites.present.shape[1]
+        empty = self.places(there) - there
+        for key in {"layers", "factors", "present"} & seen.keys() if empty else ():
+            seen[key] = torch.cat([seen[key], seen[key].new_zeros(len(sprites), empty, *seen[key].shape[2:])], 1)
         return {key: seen[key] for key in self.keys}
 
     def draw(self, sprites: Sprites, backdrop: Float64[Tensor, " batch"] | None = None) -> Pictures:
@@ -101,7 +131,8 @@ class Observer(Config):
 
     def rgb(self, sprites: Sprites) -> UInt8[Tensor, "batch sprites 3"]:
         """The sprites' colours as they are drawn; black for absent ones."""
-        colour = sprites.colour.float() * sprites.present[..., None]
+        # Not a product: what absent sprites hold may be NaN.
+        colour = torch.where(sprites.present[..., None], sprites.colour.float(), 0.0)
         return hsv_bytes(colour) if self.colours == "hsv" else colour.clamp(0, 255).to(torch.uint8)
 
     def _grey(
@@ -127,45 +158,19 @@ def _exactly(
 ) -> Pictures:
     counts = torch.tensor([len(one.vertices) for one in sprites.outlines], device=colour.device)
     counts = counts[sprites.shape.clamp(0, len(sprites.outlines) - 1)]
-    corners, present = sprites.corners, sprites.present
-    varied = observer.background == "random_grey"
-    if varied:
-        # A scene's own background is one more sprite, behind the others, that covers the whole canvas.
-        corners, counts, colour, present = _with_backdrop(corners, counts, colour, present, grey)
     drawn = render_sprites_exactly(
-        corners,
+        sprites.corners,
         counts,
         colour,
-        present,
+        sprites.present,
         observer.height,
         observer.width,
         supersampling=observer.supersampling,
-        background=(0, 0, 0) if varied else observer.background,  # type: ignore[arg-type]
+        background=grey,
         segmentation="segmentation" in observer.keys,
         layers="layers" in observer.keys,
     )
-    pictures = Pictures(drawn.image, drawn.segmentation, drawn.layers)
-    if varied:
-        labels = None if pictures.segmentation is None else (pictures.segmentation - 1).clamp(min=0)
-        layers = None if pictures.layers is None else pictures.layers[:, 1:]
-        pictures = replace(pictures, segmentation=labels, layers=layers)
-    return pictures
-
-
-def _with_backdrop(
-    corners: Tensor, counts: Tensor, colour: Tensor, present: Tensor, grey: Tensor
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    batch, _, most, _ = corners.shape
-    frame = corners.new_tensor([[-1, -1], [2, -1], [2, 2], [-1, 2]])
-    frame = torch.cat([frame, frame[-1:].expand(max(0, most - 4), 2)])[None, None].expand(batch, 1, -1, 2)
-    if most < 4:
-        corners = torch.cat([corners, corners[:, :, -1:].expand(-1, -1, 4 - most, -1)], 2)
-    return (
-        torch.cat([frame, corners], 1),
-        torch.cat([counts.new_full((batch, 1), 4), counts], 1),
-        torch.cat([grey[:, None], colour], 1),
-        torch.cat([present.new_ones(batch, 1), present], 1),
-    )
+    return Pictures(drawn.image, drawn.segmentation, drawn.layers)
 
 
 def _fast(
@@ -191,6 +196,11 @@ def _fast(
         plain = colour[:, :, None, None].expand(-1, -1, observer.height, observer.width, -1)
         layers = torch.cat([plain, _bytes(drawn.coverage)[..., None]], -1)
     return Pictures(image, drawn.segmentation, layers)
+
+
+def as_floats(image: UInt8[Tensor, "batch height width 3"]) -> Float32[Tensor, "batch 3 height width"]:
+    """An image in bytes as models take it, in [0, 1]."""
+    return image.permute(0, 3, 1, 2).float().div_(255).contiguous()
 
 
 def _bytes(image: Tensor) -> UInt8[Tensor, "..."]:

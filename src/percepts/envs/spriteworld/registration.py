@@ -1,4 +1,9 @@
-"""The tasks as Gymnasium's environments: "goal-finding-new-shape" is "Spriteworld/GoalFindingNewShape-v0"."""
+"""The tasks as Gymnasium's environments: "goal-finding-new-shape" is "Spriteworld/GoalFindingNewShape-v0".
+
+Importing this module makes the ids known; in one line:
+
+    env = gymnasium.make("percepts.envs.spriteworld.registration:Spriteworld/GoalFindingNewShape-v0")
+"""
 
 from __future__ import annotations
 
@@ -16,7 +21,8 @@ def environment_id(task: str) -> str:
 
 
 def register() -> None:
-    """Make every task known to `gymnasium.make` and `make_vec`; doing it twice changes nothing."""
+    """Make every task known to `gymnasium.make` and `make_vec`, the user's own ones so far (`configs.register_task`)
+    among them. Doing it twice changes nothing."""
     for task in TASKS:
         name = environment_id(task)
         if name not in gymnasium.registry:
@@ -26,3 +32,6 @@ def register() -> None:
                 vector_entry_point="percepts.envs.spriteworld.vector:SpriteworldVectorEnv",
                 kwargs={"task": task},
             )
+
+
+register()
