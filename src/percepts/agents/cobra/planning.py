@@ -17,20 +17,27 @@ from dataclasses import dataclass
 from typing import Literal, Protocol
 
 import torch
-from jaxtyping import Float, Int64
+from jaxtyping import Float, Float64, Int64
 from torch import Tensor
 
 from percepts.agents.agent import Observation
-from percepts.agents.cobra.slots import SlotState
+from percepts.agents.cobra.exploration import Explorer, RandomObject, Uniform
+from percepts.agents.cobra.slots import SlotEncoder, SlotState
 from percepts.core.config import Config
 from percepts.core.errors import ConfigError
+from percepts.core.random import torch_generator
 
+Proposal = Literal["uniform", "policy", "mixed", "objects"]
 Gather = Literal["sum", "last"]
 """Whether a sequence of actions is worth all its rewards or the last one."""
 
 
 class Simulation(Protocol):
     """Says what sequences of actions are worth (`agents.cobra.simulation`)."""
+
+    @property
+    def observes(self) -> tuple[str, ...]:
+        """What it needs of an observation beside the slots."""
 
     def returns(
         self,
@@ -44,6 +51,10 @@ class Simulation(Protocol):
 
 class Proposals(Protocol):
     """Where candidates come from: any `exploration.Explorer`, or `Mixed`."""
+
+    @property
+    def observes(self) -> tuple[str, ...]:
+        """What it needs of an observation beside the slots."""
 
     def propose(
         self, state: SlotState, count: int, generator: torch.Generator, observation: Observation | None = None
@@ -63,6 +74,11 @@ class Mixed:
     first: Proposals
     second: Proposals
     share: float = 0.5
+
+    @property
+    def observes(self) -> tuple[str, ...]:
+        """What both need of an observation beside the slots."""
+        return (*self.first.observes, *self.second.observes)
 
     def propose(
         self, state: SlotState, count: int, generator: torch.Generator, observation: Observation | None = None
@@ -96,7 +112,7 @@ class Planner(Config):
     """
 
     candidates: int = 200
-    proposal: Literal["uniform", "policy", "mixed", "objects"] = "mixed"
+    proposal: Proposal = "mixed"
 
     def __post_init__(self) -> None:
         if self.candidates < 1:
@@ -232,6 +248,56 @@ class CrossEntropy(Planner):
             actions = (mean + spread * noise).clamp(0, 1)
         values = torch.stack([plan.value for plan in found], 1)
         return chosen(torch.stack([plan.action for plan in found], 1), values, generator)
+
+
+class SearchAgent:
+    """Acts by search. An `agents.agent.Agent`; its state is the number of steps it has made.
+
+    Args:
+        encoder: makes slots of observations.
+        simulation: values actions.
+        proposals: where they come from.
+        planner: the search.
+        seed: of the proposals and of the choice among equals: a function of (seed, step).
+    """
+
+    def __init__(
+        self, encoder: SlotEncoder, simulation: Simulation, proposals: Proposals, planner: Planner, seed: int = 0
+    ) -> None:
+        self.encoder, self.simulation, self.proposals, self.planner = encoder, simulation, proposals, planner
+        self.seed = seed
+
+    @property
+    def observes(self) -> tuple[str, ...]:
+        """The keys of the observation that it needs."""
+        keys = (*self.encoder.observes, *self.simulation.observes, *self.proposals.observes)
+        return tuple(dict.fromkeys(keys))
+
+    def act(self, observation: Observation, state: int | None = None) -> tuple[Float64[Tensor, "batch action"], int]:
+        """The best actions, and the number of the next step."""
+        step = 0 if state is None else state
+        plan = self.search(self.encoder.encode(observation), observation, torch_generator(self.seed, "search", step))
+        return plan.action.double(), step + 1
+
+    def search(self, state: SlotState, observation: Observation, generator: torch.Generator) -> Plan:
+        """What to do about slots that are already there."""
+        return self.planner.plan(self.simulation, self.proposals, state, observation, generator)
+
+
+def proposals_of(kind: Proposal, explorer: Explorer) -> Proposals:
+    """The source of candidates that a planner asks for.
+
+    Args:
+        kind: see `Planner.proposal`.
+        explorer: the policy of the exploration.
+    """
+    sizes = {"latents": explorer.latents, "action": explorer.action}
+    if kind == "policy":
+        return explorer
+    if kind == "objects":
+        return RandomObject.Config().build(**sizes)
+    uniform: Proposals = Uniform.Config().build(**sizes)
+    return uniform if kind == "uniform" else Mixed(uniform, explorer)
 
 
 def sequences(
