@@ -17,7 +17,8 @@ from torch import Tensor
 from percepts.core.config import from_json, to_json
 from percepts.core.errors import ConfigError, DataError
 from percepts.data.distributions import Continuous, Discrete, Distribution
-from percepts.envs.spriteworld.generators import Apart, Chain, Generate, OneOf, SceneGenerator, Scenes, Shuffled, shapes
+from percepts.envs.spriteworld.apart import Apart
+from percepts.envs.spriteworld.generators import Chain, Generate, OneOf, SceneGenerator, Scenes, Shuffled, shapes
 from percepts.envs.spriteworld.sampling import draw
 from percepts.envs.spriteworld.state import DEFAULTS, FACTORS, SHAPES
 from percepts.envs.spriteworld.streams import Streams

@@ -10,6 +10,7 @@
 """
 
 from percepts.envs.spriteworld.actions import ActionSpace, Applied, ClickGrid, DragAndDrop, Embodied, SelectMove
+from percepts.envs.spriteworld.apart import Apart
 from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
 from percepts.envs.spriteworld.configs import (
     COBRA,
@@ -22,7 +23,7 @@ from percepts.envs.spriteworld.configs import (
     task_config,
 )
 from percepts.envs.spriteworld.examples import goal_finding_clustering, goal_finding_embodied
-from percepts.envs.spriteworld.generators import Apart, Chain, Generate, OneOf, SceneGenerator, Shuffled, shapes
+from percepts.envs.spriteworld.generators import Chain, Generate, OneOf, SceneGenerator, Shuffled, shapes
 from percepts.envs.spriteworld.observations import Observer
 from percepts.envs.spriteworld.physics import Bounce, Drift, PairForces, Physics, Pushing
 from percepts.envs.spriteworld.scenes import SpriteworldScenes

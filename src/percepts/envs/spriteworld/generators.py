@@ -13,7 +13,6 @@ exist come before the places that stay empty.
 from __future__ import annotations
 
 import functools
-import math
 from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
@@ -27,7 +26,7 @@ from percepts.core.errors import ConfigError, nearest
 from percepts.data.distributions import Discrete, Distribution
 from percepts.data.draws import check_weights
 from percepts.envs.spriteworld.parts import ArenaPart, check_filter
-from percepts.envs.spriteworld.sampling import Table, choose, first_fitting
+from percepts.envs.spriteworld.sampling import Table, choose
 from percepts.envs.spriteworld.state import DEFAULTS, FACTORS, SHAPES
 from percepts.envs.spriteworld.streams import Streams
 
@@ -152,7 +151,7 @@ class Chain(_CastGenerator):
     parts: tuple[SceneGenerator, ...]
 
     def __post_init__(self) -> None:
-        _check_parts("chain", self.parts)
+        check_parts("chain", self.parts)
 
     @property
     def most(self) -> int:
@@ -196,7 +195,7 @@ class OneOf(_CastGenerator):
     weights: tuple[float, ...] | None = None
 
     def __post_init__(self) -> None:
-        _check_parts("choice", self.parts)
+        check_parts("choice", self.parts)
         if self.weights is not None:
             check_weights("the weights of a choice", self.weights, len(self.parts))
 
@@ -252,7 +251,7 @@ class Shuffled(_CastGenerator):
     part: SceneGenerator
 
     def __post_init__(self) -> None:
-        _check_parts("shuffle", (self.part,))
+        check_parts("shuffle", (self.part,))
 
     @property
     def most(self) -> int:
@@ -281,62 +280,6 @@ class Shuffled(_CastGenerator):
         return (numbers + ~present).argsort(dim=1, stable=True), streams
 
 
-@dataclass(frozen=True)
-class Apart(SceneGenerator):
-    """The scenes of a part in which any two sprites differ: by at least `distance` (Euclidean) in the `factors`.
-
-    `Apart(part, ("x", "y"), 0.2)` keeps sprites from hiding each other, `Apart(part, ("c0",), 0.1, period=1)` gives
-    each a hue of its own. Whole scenes are drawn again.
-
-    Raises:
-        ConfigError: no or unknown factors, or a distance or period that is not positive and finite.
-    """
-
-    part: SceneGenerator
-    factors: tuple[str, ...]
-    distance: float
-    period: float | None = None
-    """Of factors that wrap around: 1 for a hue, 360 for an angle."""
-
-    def __post_init__(self) -> None:
-        _check_parts("scene", (self.part,))
-        for name in self.factors:
-            check_filter("a generator", Discrete(name, (0.0,)))
-        if not self.factors:
-            raise ConfigError("sprites that are apart in no factor", "one or more factors", 'factors = ("x", "y")')
-        for what, value in (("distance", self.distance), ("period", self.period)):
-            if value is not None and not 0 < value < math.inf:
-                raise ConfigError(f"{what} = {value}", "a finite number above 0")
-
-    @property
-    def most(self) -> int:
-        return self.part.most
-
-    @property
-    def least(self) -> int:
-        return self.part.least
-
-    def sample(self, streams: Streams) -> Scenes:
-        def attempt(_: Tensor, streams: Streams) -> tuple[Tensor, Streams]:
-            factors, present, streams = self.part.sample(streams)
-            return torch.cat([factors, present[..., None]], -1).flatten(1), streams
-
-        def fits(_: Tensor, scenes: Tensor) -> Tensor:
-            *factors, present = scenes.view(len(scenes), self.most, len(FACTORS) + 1).unbind(-1)
-            pair = ((present[:, None] * present[..., None]) > 0).triu(1)
-            squared = torch.zeros_like(pair, dtype=torch.float64)
-            for name in self.factors:
-                values = factors[FACTORS.index(name)]
-                gap = (values[:, None] - values[..., None]).abs()
-                squared += (gap if self.period is None else torch.minimum(gap, (self.period - gap).abs())) ** 2
-            return ~(pair & (squared < self.distance**2)).any(-1).any(-1)
-
-        none = torch.zeros_like(streams.key)
-        scenes, streams = first_fitting(attempt, fits, none, streams, lambda _: f"{self.most} sprites apart")
-        scenes = scenes.view(len(streams), self.most, len(FACTORS) + 1)
-        return scenes[..., :-1], scenes[..., -1] > 0, streams
-
-
 def shapes(*names: str) -> Discrete:
     """The factor "shape", one of these names of `SHAPES`.
 
@@ -352,7 +295,12 @@ def shapes(*names: str) -> Discrete:
     return Discrete("shape", tuple(order.index(name) + 1.0 for name in names))
 
 
-def _check_parts(what: str, parts: tuple[SceneGenerator, ...]) -> None:
+def check_parts(what: str, parts: tuple[SceneGenerator, ...]) -> None:
+    """Make sure that there are parts, and that they are generators.
+
+    Raises:
+        ConfigError: they are not.
+    """
     if not parts:
         raise ConfigError(f"a {what} of no generators", "one or more parts")
     for part in parts:
