@@ -194,6 +194,15 @@ def test_scenes_do_not_depend_on_the_size_of_the_image_nor_of_the_batch() -> Non
     assert torch.equal(large.gather(torch.arange(7))["image"][3], other["image"][0])
 
 
+def test_the_floor_turns_into_the_light_of_the_horizon() -> None:
+    empty = clevr(size=120, view="full", objects=(0, 0)).gather(torch.arange(6))["image"].mean((0, 1, 3))
+    assert (empty[:20].diff() < 0).all(), "the floor gets lighter towards the horizon"
+    assert abs(empty[0] - 0.62) < 0.08
+    busy = clevr(size=120, view="full", images=20, objects=(5, 10))
+    near = busy.details(torch.arange(20))["depth"][busy.gather(torch.arange(20))["segmentation"] > 0]
+    assert 1 / (1 + (28 / float(near.max())) ** 4) < 0.1, "objects keep their colours"
+
+
 def test_metal_shines_and_rubber_does_not() -> None:
     dataset = clevr(size=96, view="full")
     batch = dataset.gather(torch.arange(16))

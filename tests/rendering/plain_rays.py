@@ -247,7 +247,9 @@ class PlainScene:
             seen = self.first_hit(point, mirrored, besides=hits.number)
             reflected = self.colour_of(seen, point, mirrored, bounce=False)
             total += shine * self.specular[slot, None] + self.mirror[slot, None] * albedo * reflected
-        colour[on] = total
+        far = hits.distance * np.linalg.norm(way, axis=1)
+        share = (1 / (1 + (self.scene.haze / far) ** 4))[:, None]
+        colour[on] = (1 - share) * total + share * colour[on]
         return colour
 
     def picture(self, height: int, width: int) -> Picture:

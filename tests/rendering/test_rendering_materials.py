@@ -103,9 +103,9 @@ def stack(pictures: list[Picture], name: str) -> Tensor:
     return torch.from_numpy(np.stack([getattr(picture, name) for picture in pictures]))
 
 
-@pytest.mark.parametrize("shadows", [False, True])
-def test_pictures_of_everything_are_those_of_a_plain_ray_caster(shadows: bool) -> None:
-    scene = everything(3)
+@pytest.mark.parametrize(("shadows", "haze"), [(False, math.inf), (True, math.inf), (True, 6.0)])
+def test_pictures_of_everything_are_those_of_a_plain_ray_caster(shadows: bool, haze: float) -> None:
+    scene = dataclasses.replace(everything(3), haze=haze)
     rendered = render_objects(scene, 24, 30, shadows=shadows, geometry=True)
     expected = plain(scene, 24, 30, shadows)
     number = stack(expected, "number")
@@ -213,6 +213,71 @@ def test_the_sky_turns_into_its_zenith() -> None:
     expected = scene.background[:, None, None] * (1 - sine) + scene.zenith[:, None, None] * sine
     assert torch.allclose(image[0], expected, atol=1e-5)
     assert sine.min() == 0 < sine.max()
+
+
+def test_what_is_far_away_turns_into_the_sky() -> None:
+    scene = floor(ambient=1.0, haze=5.0, camera=look_at(torch.tensor([0.0, -4, 3]), torch.tensor([0.0, 0, 2.5])))
+    clear, hazy = (
+        render_objects(one, 40, 40, geometry=True) for one in (dataclasses.replace(scene, haze=math.inf), scene)
+    )
+    assert torch.equal(clear.segmentation, hazy.segmentation)
+    sky = clear.segmentation[0] == 0
+    assert 0 < sky.sum() < 800
+    distance = (hazy.position[0] - torch.tensor([0.0, -4, 3])[:, None, None]).norm(dim=0)
+    share = 1 / (1 + (5 / distance) ** 4)
+    expected = torch.where(sky, clear.image[0], 0.5 + (scene.background[:, None, None] - 0.5) * share)
+    assert torch.allclose(hazy.image[0], expected, atol=1e-5)
+    assert torch.equal(hazy.image[0][:, sky], clear.image[0][:, sky])
+    assert share[~sky].max() > 0.99
+
+
+def test_a_hazy_mirror_shows_a_hazy_world() -> None:
+    mirror = Materials(mirror=torch.tensor([[0.0, 1.0]]), diffuse=torch.tensor([[1.0, 0.0]]))
+    scene = floor(materials=mirror, ambient=1.0, colour=torch.ones(1, 2, 3))
+    clear, far, near = (render_objects(dataclasses.replace(scene, haze=haze), 60, 60) for haze in (math.inf, 1e9, 0.01))
+    ball = clear.segmentation[0] == 2
+    assert torch.allclose(clear.image, far.image, atol=1e-6)
+    assert torch.allclose(near.image[0][:, ball], scene.background[:, None].expand(3, int(ball.sum())), atol=1e-4)
+
+
+def test_a_flat_mirror_shows_what_is_behind_it_turned_over() -> None:
+    kind = {
+        "sphere": (Sphere(), (0.4, 0.4, 0.4)),
+        "box": (Box(), (0.3, 0.4, 0.5)),
+        "capsule": (Capsule(), (0.2, 0.2, 0.6)),
+    }
+    lamp, eye = torch.tensor([2.0, -3, 5]).double(), torch.tensor([0.3, -4, 2]).double()
+    for name, (shape, size) in kind.items():
+        base = single(
+            floor(zenith=torch.tensor([0.7, 0.8, 0.9]), camera=look_at(eye, torch.zeros(3).double())), torch.float64
+        )
+        sizes = torch.tensor([[[torch.inf, torch.inf, 0.0], size]]).double()
+        place = torch.tensor([[[0.0, 0, 0], [0.2, 0.3, 1.2]]]).double()
+        colour = torch.tensor([[[1.0, 1, 1], [0.9, 0.5, 0.2]]]).double()
+        mirror = Materials(diffuse=torch.tensor([[0.0, 1]]).double(), mirror=torch.tensor([[1.0, 0]]).double())
+        scene = dataclasses.replace(
+            base, shapes=(Plane(), shape), size=sizes, colour=colour, position=place, light=lamp
+        )
+        seen = render_objects(dataclasses.replace(scene, materials=mirror), 96, 96)
+        over = torch.tensor([1.0, 1, -1]).double()
+        turned = dataclasses.replace(
+            scene, position=place * over, light=lamp * over, present=torch.tensor([[False, True]])
+        )
+        behind = render_objects(turned, 96, 96)
+        both = (seen.segmentation == 1) & (behind.segmentation == 2)
+        assert both.sum() > 80, name
+        assert (seen.image - behind.image).abs().amax(1)[both].max() < 1e-9, name
+
+
+def test_a_sharp_highlight_on_a_floor_is_at_the_mirror_angle() -> None:
+    lamp, eye = torch.tensor([2.0, -3, 5]), torch.tensor([0.3, -4, 2])
+    gloss = Materials(specular=torch.ones(1, 2), shininess=torch.full((1, 2), 2000.0), diffuse=torch.zeros(1, 2))
+    point = eye + (lamp * torch.tensor([1.0, 1, -1]) - eye) * eye[2] / (eye[2] + lamp[2])
+    camera = look_at(eye, point + torch.tensor([0.1, 0.2, 0.0]))
+    scene = floor(materials=gloss, camera=camera, light=lamp, present=torch.tensor([[True, False]]))
+    rendered = render_objects(scene, 201, 201, geometry=True)
+    brightest = rendered.image[0, 0].flatten().argmax()
+    assert (rendered.position[0].flatten(1)[:, brightest] - point).norm() < 0.03
 
 
 def test_a_checkered_floor_has_squares_of_the_given_size() -> None:

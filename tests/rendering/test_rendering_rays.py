@@ -342,6 +342,9 @@ def test_no_object_and_no_scene() -> None:
         ({"light": torch.full((3,), torch.inf)}, "light"),
         ({"intrinsics": torch.zeros(4)}, "focal"),
         ({"ambient": 1.5}, "ambient"),
+        ({"haze": 0.0}, "haze"),
+        ({"haze": math.nan}, "haze"),
+        ({"shapes": (Capsule(),), "size": torch.tensor([[[1.0, 1.0, 0.5]]])}, "round ends"),
     ],
 )
 @pytest.mark.usefixtures("unchecked_shapes")

@@ -58,6 +58,8 @@ _LAMPS = (
     ("fill", (-4.7, -4.0, 3.0), 0.4, 0.0),
 )
 _FLOOR = 0.55
+_HAZE = 28.0
+"""Metres, about; objects are 7 to 15 metres away, and the farthest floor that CLEVR's camera sees about 40."""
 
 
 def pose(location: Float[Tensor, "batch 3"]) -> Float[Tensor, "batch 4 4"]:
@@ -105,7 +107,8 @@ def objects_on_floor(
     camera: Float[Tensor, "batch 4 4"],
     intrinsics: Float[Tensor, "4"],
 ) -> ObjectScene:
-    """Objects on a grey floor; the floor is labelled 0 and object n is labelled n + 1.
+    """Objects on a grey floor that turns into the light of the horizon far away; the floor is labelled 0 and object n
+    is labelled n + 1.
 
     Args:
         shape: numbers into `SHAPES`.
@@ -144,6 +147,7 @@ def objects_on_floor(
         label=torch.arange(objects + 1, device=device).expand(batch, -1),
         materials=_materials(torch.cat([~every, metal], dim=1)),
         ambient=0.5,
+        haze=_HAZE,
     )
 
 

@@ -7,6 +7,7 @@ from torch import Tensor
 
 from percepts.core.errors import DataError
 from percepts.rendering.objects import TEXTURES, Lamp, Materials, ObjectScene
+from percepts.rendering.primitives import Capsule
 
 
 def check_objects(scene: ObjectScene) -> None:
@@ -14,7 +15,8 @@ def check_objects(scene: ObjectScene) -> None:
 
     Raises:
         DataError: shapes that do not fit, numbers that are not finite or positive where they must be, an unknown
-            primitive or texture, a matrix that is no rotation, a round primitive of unequal half extents.
+            primitive or texture, a matrix that is no rotation, a round primitive of unequal half extents, a capsule
+            that is lower than its round ends.
     """
     if scene.shape.ndim != 2:
         raise DataError(f"shape of shape {tuple(scene.shape.shape)}", "[B, N]")
@@ -28,6 +30,8 @@ def check_objects(scene: ObjectScene) -> None:
         raise DataError("a focal length that is not positive", "f_x and f_y above 0")
     if not 0 <= scene.ambient <= 1:
         raise DataError(f"ambient = {scene.ambient}", "a share in [0, 1]")
+    if not scene.haze > 0:
+        raise DataError(f"haze = {scene.haze}", "metres, above 0")
     for lamp in scene.lamps:
         _check_lamp(lamp, batch)
     there = torch.ones_like(scene.shape, dtype=torch.bool) if scene.present is None else scene.present
@@ -88,6 +92,8 @@ def _check_sizes(scene: ObjectScene, there: Tensor) -> None:
         if round_.numel() and not torch.allclose(round_, round_[:, :1].expand_as(round_)):
             axes = ", ".join("xyz"[axis] for axis in primitive.equal_axes)
             raise DataError(f"a {name} of unequal half extents", f"the same along {axes}")
+        if isinstance(primitive, Capsule) and bool((size[:, 2] < size[:, 0] * (1 - 1e-5)).any()):
+            raise DataError("a capsule that is lower than its round ends", "a third half extent of the radius or more")
 
 
 def _check_materials(materials: Materials, there: Tensor) -> None:

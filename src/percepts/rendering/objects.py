@@ -89,6 +89,8 @@ class ObjectScene:
             are one thing. n + 1 for object n if None.
         materials: what the objects are made of; Lambert's law alone if None.
         ambient: the share of light that comes from everywhere, in [0, 1]; the lamps' light is scaled by the rest.
+        haze: how far away, in metres, things have half of their own colour and half of the background's behind them;
+            the background's share is d⁴ / (d⁴ + haze⁴) at a distance of d. Nothing is hazy if infinite.
     """
 
     shapes: tuple[Primitive, ...]
@@ -106,6 +108,7 @@ class ObjectScene:
     label: Int64[Tensor, "batch objects"] | None = None
     materials: Materials | None = None
     ambient: float = 0.3
+    haze: float = math.inf
 
     @property
     def lamps(self) -> tuple[Lamp, ...]:

@@ -105,7 +105,8 @@ class Cylinder(Primitive):
 
 
 class Capsule(Primitive):
-    """An upright cylinder with half balls as its ends: its axis is z, and the third half extent includes the ends."""
+    """An upright cylinder with half balls as its ends: its axis is z, and the third half extent includes the ends:
+    it is the radius at least."""
 
     equal_axes = (0, 1)
 

@@ -11,6 +11,7 @@ Scenes are drawn in chunks: `casting` finds what is seen where, `shadows` which 
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
@@ -24,7 +25,7 @@ from percepts.rendering.checks import check_objects
 from percepts.rendering.frames import bounds_of, frames_of, rays_of, view_of
 from percepts.rendering.objects import ObjectScene
 from percepts.rendering.reflections import add_gloss
-from percepts.rendering.shading import Stage, looks_of, paint, pattern_of
+from percepts.rendering.shading import Stage, add_haze, looks_of, paint, pattern_of
 from percepts.rendering.shadows import Shadows, shadows_of, shine
 
 _CPU_CHUNK, _GPU_CHUNK = 1 << 18, 1 << 24
@@ -226,6 +227,8 @@ def _picture(
     image = paint(stage, canvas, visible)
     if gloss:
         add_gloss(stage, canvas, visible, image)
+    if stage.looks.haze < math.inf:
+        image = add_haze(stage, canvas, image)
     if alone:
         image = torch.where(canvas.number[:, None] > 0, image, 0.0)
     return canvas, shrink(image.clamp_(0, 1), samples)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -9,7 +10,7 @@ from torch import Tensor
 
 from percepts.rendering.casting import Canvas, lambert_of, second_colour
 from percepts.rendering.frames import split, times
-from percepts.rendering.shading import Stage, sky_colour, total_light
+from percepts.rendering.shading import Stage, hazy, sky_colour, total_light
 
 
 @dataclass
@@ -104,11 +105,15 @@ def _mirrored(stage: Stage, rays: _Rays) -> list[Tensor]:
     colour = _colour(stage, rays.scene, number, None if stage.pattern is None else second)
     sky = sky_colour(looks, (way[0], way[1], way[2]), rays.scene)
     diffuse = 1.0 if looks.diffuse is None else looks.diffuse[rays.scene, number]
+    share = hazy(looks.haze, depth, way) if looks.haze < math.inf else None
     seen = []
     for channel in range(3):
         tints = [None if tint is None else tint[rays.scene, channel] for tint in looks.lamps]
         light = looks.ambient + (1 - looks.ambient) * total_light(stage.lamps, lambert, tints)
-        seen.append(torch.where(number > 0, colour[:, channel] * light * diffuse, sky[channel]))
+        shown = colour[:, channel] * light * diffuse
+        if share is not None:
+            shown = shown + (sky[channel] - shown) * share
+        seen.append(torch.where(number > 0, shown, sky[channel]))
     return seen
 
 

@@ -4,7 +4,8 @@
     image = diffuse colour light + specular (1 - ambient) Σ strength max(0, n·h)^shininess visible + mirror colour seen
 
 with the unit vectors n normal, l to the lamp and h halfway between l and the way to the eye (Blinn 1977), and `seen`
-what the mirrored ray meets; `light` and the highlights are tinted by coloured lamps. The background shines by itself.
+what the mirrored ray meets; `light` and the highlights are tinted by coloured lamps. The background shines by itself,
+and through what is far away where there is haze.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ class Looks(PerScene):
     places: tuple[Tensor, ...]
     zenith: Tensor | None
     ambient: float
+    haze: float
 
 
 @dataclass(frozen=True)
@@ -82,6 +84,7 @@ def looks_of(scene: ObjectScene) -> Looks:
         places=tuple(lamp.place.to(dtype).expand(batch, 3) for lamp in scene.lamps),
         zenith=None if scene.zenith is None else scene.zenith.to(dtype).expand(batch, 3),
         ambient=scene.ambient,
+        haze=scene.haze,
     )
 
 
@@ -117,6 +120,23 @@ def paint(stage: Stage, canvas: Canvas, visible: list[Tensor] | None) -> Tensor:
     if looks.zenith is not None:
         image = torch.where(something[:, None], image, _sky(stage, canvas.depth))
     return image
+
+
+def add_haze(stage: Stage, canvas: Canvas, image: Tensor) -> Tensor:
+    """An image [B, 3, rows, columns] with the background shining through what is far away."""
+    height, width = canvas.depth.shape[1:]
+    corner = torch.zeros(len(image), 2, dtype=torch.int64, device=image.device)
+    rays = rays_of(stage.view.rays.to(image), corner, (width, height), (width, height))
+    share = hazy(stage.looks.haze, canvas.depth, rays)
+    sky = torch.stack(sky_colour(stage.looks, rays, None), dim=1)
+    return image + (sky - image) * torch.where(canvas.number > 0, share, 0.0)[:, None]
+
+
+def hazy(haze: float, distance: Tensor, ray: tuple[Tensor, ...] | list[Tensor]) -> Tensor:
+    """The background's share in what is `distance` lengths of `ray` away."""
+    length2 = (ray[0].square() + ray[1].square() + ray[2].square()) / haze**2
+    far = (distance.square() * length2).square()
+    return 1 - 1 / (1 + far)
 
 
 def total_light(lamps: tuple[Lamp, ...], lights: list[Tensor], tints: list[Tensor | None]) -> Tensor | float:
