@@ -15,7 +15,15 @@ from percepts.core.runs import git_commit
 from percepts.training.setup import native_bf16
 
 PACKAGES = ("torch", "numpy", "accelerate", "safetensors", "scikit-learn", "matplotlib", "pillow", "tyro")
-EXTRAS = {"tensorboard": "tensorboard", "huggingface_hub": "hub"}
+EXTRAS = {
+    "tensorboard": "tensorboard",
+    "huggingface_hub": "hub",
+    "ray": "ray",
+    "h5py": "datasets",
+    "av": "video",
+    "gymnasium": "envs",
+    "stable_baselines3": "rl",
+}
 
 
 def describe() -> str:
@@ -32,7 +40,11 @@ def describe() -> str:
         f"compiler {'found' if _compiler() else 'none found'} (torch.compile on the CPU needs a C++ compiler)",
     ]
     for package, extra in EXTRAS.items():
-        state = f"{_version(package)}" if available(package) else f"not installed: pip install 'percepts[{extra}]'"
+        state = (
+            f"{package} {_version(package)}"
+            if available(package)
+            else f"not installed: pip install 'percepts[{extra}]'"
+        )
         lines.append(f"extra    {extra:12} {state}")
     for name in ("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES"):
         if name in os.environ:

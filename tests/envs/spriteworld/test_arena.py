@@ -390,7 +390,7 @@ def test_bad_settings() -> None:
 
 def test_rewards_and_ends_of_the_original() -> None:
     """Every state that the original went through in its recorded rollouts, judged anew."""
-    from percepts.envs.spriteworld.configs import TASKS, cobra_task
+    from percepts.envs.spriteworld.configs import TASKS, task_config
 
     golden = json.loads((Path(__file__).parents[2] / "golden" / "spriteworld.json").read_text())
     shape, judged = list(SHAPES), 0
@@ -398,7 +398,7 @@ def test_rewards_and_ends_of_the_original() -> None:
         name = rollout["task"].replace("_", "-")
         if name not in TASKS:
             continue
-        arena, time = cobra_task(name, rollout["mode"]).arena, 0
+        arena, time = task_config(name, rollout["mode"]).arena, 0
         for kind, reward, changed, *_ in rollout["steps"]:
             if kind == 0:  # a reset; later steps name the sprites that moved
                 rows = [
@@ -434,9 +434,9 @@ def test_rewards_and_ends_of_the_original() -> None:
 )
 def test_random_actions_do_as_well_as_in_the_original(name: str, mode: str, success: float, total: float) -> None:
     """Against 300 episodes of the original, whose own standard errors are up to 0.015 and about 3 %."""
-    from percepts.envs.spriteworld.configs import cobra_task
+    from percepts.envs.spriteworld.configs import task_config
 
-    arena, seeds = cobra_task(name, mode).arena.build(), list(range(1000))
+    arena, seeds = task_config(name, mode).arena.build(), list(range(1000))
     state, reward, step = arena.reset(seeds), torch.zeros(1000, dtype=torch.float64), 0
     while not state.finished.all():
         state, outcome = arena.step(state, actions_of(arena.config.actions, seeds, step))
