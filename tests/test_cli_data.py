@@ -14,7 +14,7 @@ from percepts.core.capabilities import Batch
 from percepts.data.crc32c import crc32c
 from percepts.data.names import dataset_names, find_dataset, kebab
 from percepts.data.scenes import SceneDataset
-from percepts.report.preview import item_tiles, preview
+from percepts.report.preview import _places, item_tiles, preview
 from percepts.report.slot_palette import colour_masks
 
 
@@ -208,6 +208,24 @@ def test_tiles_are_image_segmentation_and_depth() -> None:
 def test_videos_show_frames_side_by_side() -> None:
     assert item_tiles(Known(frames=9), torch.tensor([1])).shape == (1, 12, 36, 3)
     assert item_tiles(Known(frames=2), torch.tensor([1])).shape == (1, 12, 12, 3)
+
+
+@pytest.mark.parametrize(("total", "count"), [(4, 9), (4, 4), (9, 8), (1 << 21, 50), (1 << 40, 20)])
+def test_previews_show_different_items(total: int, count: int) -> None:
+    draw = [_places(total, count, torch.Generator().manual_seed(seed)) for seed in (0, 0, 1)]
+    assert len(draw[0].unique()) == len(draw[0]) == min(total, count)
+    assert draw[0].min() >= 0
+    assert draw[0].max() < total
+    assert torch.equal(draw[0], draw[1])
+    assert torch.equal(draw[0], draw[2]) == (count >= total)
+
+
+def test_narrow_images_do_not_become_endless() -> None:
+    narrow = Known()
+    narrow.image_shape = (3, 900, 2)
+    narrow.gather = lambda indices, device="cpu": {"image": torch.zeros(len(indices), 3, 900, 2)}  # type: ignore[method-assign]
+    narrow.details = lambda indices, device="cpu": {}  # type: ignore[method-assign]
+    assert preview(narrow, count=2).height == 9000
 
 
 def test_small_images_are_enlarged() -> None:

@@ -79,7 +79,8 @@ def _preview(options: Any, rest: list[str]) -> int:
     preview(dataset, options.count, options.seed).save(file, "PNG")
     write_bytes(out, file.getvalue())
     shape = " x ".join(map(str, dataset.image_shape))
-    print(f"{out}: {options.count} of the {len(dataset):,} items of {options.name}, images of {shape}")
+    shown = min(options.count, len(dataset))
+    print(f"{out}: {shown:,} of the {len(dataset):,} items of {options.name}, images of {shape}")
     return 0
 
 

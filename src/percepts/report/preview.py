@@ -18,27 +18,39 @@ from percepts.report.slot_palette import colour_masks
 _FRAMES = 6
 _WIDTH = 1200
 """Pixels side by side, about; small images are enlarged by whole numbers to fill them."""
+_HEIGHT = 8 * _WIDTH
+"""Pixels below each other that small images are enlarged to, at most."""
+_FEW = 1 << 20
 
 
 def preview(dataset: ImageDataset, count: int = 16, seed: int = 0) -> Image.Image:
-    """`count` items of a dataset, drawn by `seed`: the image, under it the segmentation in colours that no kind of
-    colour vision confuses, and the depth (near is bright) where the dataset knows them. Of a video six frames.
+    """`count` different items of a dataset (all if it has fewer), drawn by `seed`: the image, under it the segmentation
+    in colours that no kind of colour vision confuses, and the depth (near is bright) where the dataset knows them. Of a
+    video six frames.
 
     Raises:
         PerceptsError: no items are asked for.
     """
     if count < 1:
         raise PerceptsError(f"a preview of {count} items", "at least 1")
-    generator = torch.Generator().manual_seed(seed)
-    places = torch.randint(len(dataset), (count,), generator=generator).sort().values
-    tiles = item_tiles(dataset, places)
-    columns = max(1, min(count, 8, _WIDTH // tiles.shape[2]))
+    tiles = item_tiles(dataset, _places(len(dataset), count, torch.Generator().manual_seed(seed)))
+    columns = max(1, min(len(tiles), 8, _WIDTH // tiles.shape[2]))
     picture = as_image(grid(tiles, columns, gap=6))
-    scale = max(1, _WIDTH // picture.width)
+    scale = max(1, min(_WIDTH // picture.width, _HEIGHT // picture.height))
     picture = picture.resize((picture.width * scale, picture.height * scale), Image.Resampling.NEAREST)
     paper = Image.new("RGB", picture.size, "white")
     paper.paste(picture, (0, 0), picture)
     return paper
+
+
+def _places(total: int, count: int, generator: torch.Generator) -> Int64[Tensor, " items"]:
+    """`count` of the numbers below `total`, in order."""
+    if count >= total:
+        return torch.arange(total)
+    if total <= _FEW:
+        return torch.randperm(total, generator=generator)[:count].sort().values
+    some = torch.randint(total, (2 * count,), generator=generator).unique()
+    return some[torch.randperm(len(some), generator=generator)[:count]].sort().values
 
 
 def item_tiles(
