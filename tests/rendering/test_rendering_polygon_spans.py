@@ -57,9 +57,13 @@ def test_spikes_hold_together() -> None:
 
 @needs_same_pillow
 def test_many_corners() -> None:
-    """More than 64 corners are counted in wider numbers."""
+    """From 64 corners on they are counted in wider numbers."""
     rng = np.random.default_rng(1)
     polygons = [rng.integers(-5, 45, (count, 2)).tolist() for count in (63, 64, 65, 90, 300)]
+    # All edges in the same cells of every row, and corners that count twice in one of them.
+    polygons += [[[i % 2, [0, 39, 20][i % 3]] for i in range(count)] for count in (62, 63, 64, 300)]
+    for corners in polygons:
+        assert (ours([corners], 40, 40)[0] == filled(corners, 40, 40)).all()
     for corners, got in zip(polygons, ours(polygons, 40, 40)):
         assert (got == filled(corners, 40, 40)).all()
 

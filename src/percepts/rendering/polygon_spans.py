@@ -187,11 +187,9 @@ def _edges(x: Tensor, y: Tensor, real: Tensor, counts: Tensor) -> _Edges:
     closing = number == counts[:, None] - 1
     following = torch.where(closing, 0, (number + 1).clamp(max=len(number) - 1))
     x1, y1 = x.gather(1, following), y.gather(1, following)
-    # An outline that returns to its first corner by itself is closed already.
-    exist = real & ~(closing & (x == x1) & (y == y1))
     flat = y == y1
     slope = (x1 - x).float() / torch.where(flat, 1, y1 - y).float()
-    return _Edges(x, y, x1, y1, exist, torch.minimum(y, y1), torch.maximum(y, y1), flat, torch.where(flat, 0.0, slope))
+    return _Edges(x, y, x1, y1, real, torch.minimum(y, y1), torch.maximum(y, y1), flat, torch.where(flat, 0.0, slope))
 
 
 def _cells(crossing: Tensor, each: _Edges, index: Tensor) -> tuple[Tensor, Tensor]:
