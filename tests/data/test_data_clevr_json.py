@@ -226,6 +226,14 @@ def test_scenes_that_are_none_are_refused(tmp_path: Path, scene: Any) -> None:
         opened(root)
 
 
+def test_fewer_images_do_not_throw_away_more(tmp_path: Path) -> None:
+    root = save(tmp_path, scenes_of((2, 3, 1)))
+    whole = opened(root, max_memory_gigabytes=0)
+    few = opened(root, max_images=2)
+    assert len(few) == 2
+    assert torch.equal(whole[2]["image"], opened(root)[2]["image"])
+
+
 def test_relationships_may_be_missing(tmp_path: Path) -> None:
     scenes = scenes_of((2, 1))
     scenes[0]["relationships"] = None

@@ -122,7 +122,7 @@ class ClevrJson(SceneDataset):
         stats = self._stats()
         folder, _ = cached_shards(
             source=root,
-            name=f"ClevrJson-{fingerprint([config.part, height, width, config.masks])}",
+            name=f"ClevrJson-{fingerprint([config.part, height, width, config.masks, config.max_images])}",
             key=fingerprint([_FORMAT, config.part, height, width, stats]),
             cache=Path(config.cache) if config.cache else None,
             wanted=None,

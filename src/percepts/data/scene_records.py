@@ -94,9 +94,11 @@ class SceneRecords(SceneDataset):
         files = record_files(config.path, f"the TFRecord file of {self.format.title}, or the folder of its files")
         self._announce()
         conversion = _Conversion(self, files)
+        source = Path(config.path).expanduser()
         folder, plan = cached_shards(
-            source=Path(config.path).expanduser(),
-            name=f"{type(self).__name__}-{fingerprint(conversion.settings)}",
+            source=source,
+            # Files of one folder share a cache beside them: each has a name of its own in it.
+            name=f"{type(self).__name__}-{fingerprint([source.resolve().name, *conversion.settings])}",
             key=fingerprint([_FORMAT, conversion.settings, conversion.stats]),
             wanted=config.max_records,
             blocks=conversion.blocks,
