@@ -25,7 +25,7 @@ from percepts.core.errors import ConfigError, DataError, nearest
 from percepts.data.hashing import hashed_uniform
 from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
 from percepts.envs.spriteworld.configs import Noise, SpriteworldConfig, task_config
-from percepts.envs.spriteworld.observations import Observer
+from percepts.envs.spriteworld.observations import Observer, Screen
 from percepts.envs.spriteworld.state import FACTORS, Sprites
 
 Arrays = dict[str, NDArray[Any]]
@@ -68,6 +68,7 @@ class SpriteworldEnv(gymnasium.Env[Arrays, Any]):
         self.render_mode = render_mode
         self.arena = self.config.arena.build()
         self.observer = self.config.observer
+        self._screen = Screen(self.observer)
         self.action_space = self.config.arena.actions.space
         self.observation_space: spaces.Space[Arrays] = observation_space(self.config)
         self._seed = 0
@@ -139,7 +140,7 @@ class SpriteworldEnv(gymnasium.Env[Arrays, Any]):
         return np.asarray(picture(self.observer, self.state.sprites, self._grey())[0])
 
     def _observe(self, success: Tensor) -> Arrays:
-        return one(arrays(self.observer.observe(self.state.sprites, success, self._grey())))
+        return one(arrays(self._screen.observe(self.state.sprites, success, self._grey())))
 
     def _grey(self) -> Tensor | None:
         return backdrop([self._seed], [self._episode]) if self.observer.background == "random_grey" else None

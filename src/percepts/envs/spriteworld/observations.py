@@ -12,11 +12,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float32, Float64, Int64, UInt8
+from jaxtyping import Bool, Float64, Int64, UInt8
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -30,6 +30,10 @@ from percepts.rendering.sprites2d import render_sprites
 
 Key = Literal["image", "segmentation", "layers", "factors", "present", "success"]
 Observation = dict[str, Tensor]
+
+
+PICTURES = ("image", "segmentation", "layers")
+"""The keys that take drawing."""
 
 
 @dataclass(frozen=True)
@@ -105,23 +109,32 @@ class Observer(Config):
         Raises:
             ConfigError: more sprites than there are places for.
         """
+        seen = self.drawn(sprites, backdrop) | self.told(sprites, success)
+        return {key: seen[key] for key in self.keys}
+
+    def drawn(self, sprites: Sprites, backdrop: Float64[Tensor, " batch"] | None = None) -> Observation:
+        """The pictures among what is seen."""
+        wanted = [key for key in self.keys if key in PICTURES]
+        if not wanted:
+            return {}
+        pictures = self.draw(sprites, backdrop)
+        seen: Observation = {key: getattr(pictures, key) for key in wanted}
+        if "image" in seen and self.image_as == "floats":
+            seen["image"] = pictures.image.permute(0, 3, 1, 2).float().div_(255).contiguous()
+        if "layers" in seen:
+            seen["layers"] = self._in_places(seen["layers"])
+        return seen
+
+    def told(self, sprites: Sprites, success: Bool[Tensor, " batch"] | None = None) -> Observation:
+        """The rest of what is seen."""
         seen: Observation = {}
-        if {"image", "segmentation", "layers"} & set(self.keys):
-            pictures = self.draw(sprites, backdrop)
-            seen = {name: value for name, value in vars(pictures).items() if name in self.keys}
-            if "image" in seen and self.image_as == "floats":
-                seen["image"] = as_floats(pictures.image)
         if "factors" in self.keys:
-            seen["factors"] = sprites.factors.float()
+            seen["factors"] = self._in_places(sprites.factors.float())
         if "present" in self.keys:
-            seen["present"] = sprites.present.clone()
+            seen["present"] = self._in_places(sprites.present.clone())
         if "success" in self.keys:
             seen["success"] = sprites.present.new_zeros(len(sprites)) if success is None else success.clone()
-        there = sprites.present.shape[1]
-        empty = self.places(there) - there
-        for key in {"layers", "factors", "present"} & seen.keys() if empty else ():
-            seen[key] = torch.cat([seen[key], seen[key].new_zeros(len(sprites), empty, *seen[key].shape[2:])], 1)
-        return {key: seen[key] for key in self.keys}
+        return seen
 
     def draw(self, sprites: Sprites, backdrop: Float64[Tensor, " batch"] | None = None) -> Pictures:
         """The pictures; what the keys do not ask for is None, but for the image."""
@@ -134,6 +147,12 @@ class Observer(Config):
         # Not a product: what absent sprites hold may be NaN.
         colour = torch.where(sprites.present[..., None], sprites.colour.float(), 0.0)
         return hsv_bytes(colour) if self.colours == "hsv" else colour.clamp(0, 255).to(torch.uint8)
+
+    def _in_places(self, values: Tensor) -> Tensor:
+        """Values [B, sprites, …] with places left empty."""
+        there = values.shape[1]
+        empty = self.places(there) - there
+        return torch.cat([values, values.new_zeros(len(values), empty, *values.shape[2:])], 1) if empty else values
 
     def _grey(
         self, batch: int, backdrop: Float64[Tensor, " batch"] | None, device: torch.device
@@ -151,6 +170,59 @@ class Pictures:
     image: UInt8[Tensor, "batch height width 3"]
     segmentation: Int64[Tensor, "batch height width"] | None = None
     layers: UInt8[Tensor, "batch sprites height width 4"] | None = None
+
+
+class Screen:
+    """Observes arenas step by step, and draws only those in which something has changed since the last time: the same
+    observations as the observer's own, sooner.
+
+    Args:
+        observer: what is seen.
+    """
+
+    def __init__(self, observer: Observer) -> None:
+        self.observer = observer
+        self._shown: tuple[Sprites, Tensor | None, Observation] | None = None
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"observer": self.observer, "_shown": None}
+
+    def observe(
+        self,
+        sprites: Sprites,
+        success: Bool[Tensor, " batch"] | None = None,
+        backdrop: Float64[Tensor, " batch"] | None = None,
+    ) -> Observation:
+        """As `Observer.observe`; the tensors are the caller's."""
+        observer = self.observer
+        if not set(PICTURES) & set(observer.keys):
+            return observer.observe(sprites, success, backdrop)
+        if self._shown is None or self._shown[0].present.shape != sprites.present.shape:
+            pictures = observer.drawn(sprites, backdrop)
+        else:
+            before, behind, pictures = self._shown
+            rows = _changed(before, sprites)
+            if backdrop is not None and behind is not None:
+                rows = rows | (backdrop != behind)
+            index = rows.nonzero()[:, 0]
+            if len(index):
+                anew = observer.drawn(sprites.rows(index), None if backdrop is None else backdrop[index])
+                for key, value in anew.items():
+                    pictures[key][index] = value
+        self._shown = sprites, backdrop, pictures
+        seen = {key: value.clone() for key, value in pictures.items()} | observer.told(sprites, success)
+        return {key: seen[key] for key in observer.keys}
+
+
+def _changed(before: Sprites, after: Sprites) -> Bool[Tensor, " batch"]:
+    """In which arenas something else is to be drawn."""
+    changed = (before.present != after.present).any(-1)
+    for name in ("position", "shape", "angle", "scale", "colour"):
+        one, other = getattr(before, name), getattr(after, name)
+        if one is not other:
+            differ = (one != other).flatten(2).any(-1) if one.ndim == 3 else one != other
+            changed = changed | (differ & after.present).any(-1)
+    return changed
 
 
 def _exactly(
@@ -196,11 +268,6 @@ def _fast(
         plain = colour[:, :, None, None].expand(-1, -1, observer.height, observer.width, -1)
         layers = torch.cat([plain, _bytes(drawn.coverage)[..., None]], -1)
     return Pictures(image, drawn.segmentation, layers)
-
-
-def as_floats(image: UInt8[Tensor, "batch height width 3"]) -> Float32[Tensor, "batch 3 height width"]:
-    """An image in bytes as models take it, in [0, 1]."""
-    return image.permute(0, 3, 1, 2).float().div_(255).contiguous()
 
 
 def _bytes(image: Tensor) -> UInt8[Tensor, "..."]:

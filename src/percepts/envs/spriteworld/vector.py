@@ -37,6 +37,7 @@ from percepts.envs.spriteworld.env import (
     observation_space,
     picture,
 )
+from percepts.envs.spriteworld.observations import Screen
 
 Bools = NDArray[np.bool_]
 
@@ -80,6 +81,7 @@ class SpriteworldVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         self.metadata = {**type(self).metadata, "autoreset_mode": self.autoreset_mode}
         self.arena = self.config.arena.build()
         self.observer = self.config.observer
+        self._screen = Screen(self.observer)
         self.single_action_space = self.config.arena.actions.space
         self.action_space = batch_space(self.single_action_space, num_envs)
         self.single_observation_space = observation_space(self.config)
@@ -157,7 +159,7 @@ class SpriteworldVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         )
         ended = terminated | truncated
         if self.autoreset_mode == AutoresetMode.SAME_STEP and ended.any():
-            seen, infos = self._begin_again(ended, seen, infos)
+            seen, infos = self._begin_again(ended, outcome.success, seen, infos)
         return seen, reward, terminated, truncated, infos
 
     def render(self) -> tuple[NDArray[np.uint8], ...] | None:  # type: ignore[override]
@@ -201,7 +203,9 @@ class SpriteworldVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         for i, given in anew.items():
             self._seeds[i], self._episodes[i] = given, 0
 
-    def _begin_again(self, ended: Bools, seen: Arrays, infos: dict[str, Any]) -> tuple[Arrays, dict[str, Any]]:
+    def _begin_again(
+        self, ended: Bools, success: Tensor, seen: Arrays, infos: dict[str, Any]
+    ) -> tuple[Arrays, dict[str, Any]]:
         """New episodes where the last step ended one; what it showed goes to `final_obs` and `final_info`."""
         final = np.full(self.num_envs, None, dtype=object)
         for i in np.flatnonzero(ended).tolist():
@@ -214,10 +218,7 @@ class SpriteworldVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         kept = {name: np.where(_shaped(ended, value), begun[name], value) for name, value in last.items()}
         infos = _masked(kept, np.ones(self.num_envs, bool))
         infos |= {"final_obs": final, "_final_obs": ended, "final_info": _masked(last, ended), "_final_info": ended}
-        new = state.rows(rows)
-        for key, value in arrays(self._look(new, new.solved_at_start, np.flatnonzero(ended))).items():
-            seen[key][ended] = value
-        return seen, infos
+        return arrays(self._look(state, torch.where(rows, state.solved_at_start, success))), infos
 
     def _without(self, action: Tensor, over: Tensor) -> Tensor:
         """The actions with those that are ignored replaced by any that is allowed."""
@@ -230,16 +231,13 @@ class SpriteworldVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
             return action
         return torch.where(over.view(-1, *[1] * (action.ndim - 1)), some, action)
 
-    def _look(
-        self, state: ArenaState, success: Tensor | None, which: NDArray[np.int64] | None = None
-    ) -> dict[str, Tensor]:
-        return self.observer.observe(state.sprites, success, self._backdrop(which))
+    def _look(self, state: ArenaState, success: Tensor) -> dict[str, Tensor]:
+        return self._screen.observe(state.sprites, success, self._backdrop())
 
-    def _backdrop(self, which: NDArray[np.int64] | None = None) -> Tensor | None:
+    def _backdrop(self) -> Tensor | None:
         if self.observer.background != "random_grey":
             return None
-        chosen = range(self.num_envs) if which is None else which.tolist()
-        return backdrop([self._seeds[i] for i in chosen], [int(self._episodes[i]) for i in chosen])
+        return backdrop(self._seeds, self._episodes.tolist())
 
     def _mask(self, options: Mapping[str, Any]) -> Bools:
         if "reset_mask" not in options:
