@@ -1,0 +1,99 @@
+"""Our Spriteworld beside the original: `python -m benchmarks spriteworld`.
+
+The original needs Pillow < 10 and NumPy < 2: it runs, unmodified, in the environment of the benchmark `rasteriser`,
+.venvs/spriteworld. The scenes are that benchmark's too: five sprites of COBRA's shapes and size, 64 x 64 RGB, drawn at
+five times the size. Building the original's sprites is not timed, nor is the computation of our sprites' corners.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import rasteriser
+from benchmarks.rasteriser import ANTI_ALIASING, NAMES, SCALE, SCENES, SIZE, SPRITES
+from percepts.envs.spriteworld.state import SHAPES, Sprites
+from percepts.rendering.exact_sprites import render_sprites_exactly
+from percepts.rendering.sprites2d import render_sprites
+
+
+def measure() -> dict[str, Any]:
+    """All parts."""
+    return {"name": "spriteworld", "renderer": renderer()}
+
+
+def renderer(turns: int = 3) -> dict[str, Any]:
+    """Frames a second of the exact and the fast renderer, with and without segmentation masks, beside the original,
+    which has no masks. Targets: exact with masks ≥ 800 frames/s a core, fast ≥ 3000; all of the exact frames equal.
+
+    CPU time with one thread on both sides, the best of several rounds taken in turns. "one_scene" is a batch of one.
+    """
+    rng = np.random.default_rng(0)
+    position = rng.uniform(0.1, 0.9, (SCENES, SPRITES, 2))
+    shape = rng.integers(len(NAMES), size=(SCENES, SPRITES))
+    colour = rng.integers(64, 256, (SCENES, SPRITES, 3))
+    works = _works(position, shape, colour)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    shortest: dict[str, float] = {}
+    for _ in range(turns):
+        frames, seconds = rasteriser._peer(position, shape, colour)
+        rounds = {name: _best(work, 3 if count > 1 else 30) / count for name, (work, count) in works.items()}
+        for name, value in {"spriteworld": seconds / SCENES, **rounds}.items():
+            shortest[name] = min(value, shortest.get(name, value))
+    torch.set_num_threads(threads)
+    rates = {name: 1 / value for name, value in shortest.items()}
+    equal = (works["exact"][0]().image.numpy() == frames).all((1, 2, 3))
+    return {
+        "scenes": SCENES,
+        "sprites": SPRITES,
+        "size": SIZE,
+        "frames_per_second": rates,
+        "ratio_exact_with_masks": rates["exact_with_masks"] / rates["spriteworld"],
+        "ratio_fast_with_masks": rates["fast_with_masks"] / rates["spriteworld"],
+        "equal_frames": float(equal.mean()),
+        "targets": {"exact_with_masks": 800, "fast_with_masks": 3000, "equal_frames": 1},
+    }
+
+
+def _works(position: np.ndarray, shape: np.ndarray, colour: np.ndarray) -> dict[str, tuple[Callable[[], Any], int]]:
+    """What is timed, and the number of frames that it draws."""
+    scene = rasteriser._scene(position, shape, colour)
+    factors = torch.zeros(SCENES, SPRITES, 10, dtype=torch.float64)
+    factors[..., :2] = torch.tensor(position)
+    factors[..., 2] = 1.0 + torch.tensor([list(SHAPES).index(name) for name in NAMES])[torch.tensor(shape)]
+    factors[..., 4] = SCALE
+    sprites = Sprites.of(factors, torch.ones(SCENES, SPRITES, dtype=torch.bool))
+    counts = torch.tensor([len(outline.vertices) for outline in sprites.outlines])[sprites.shape]
+    scenes = (sprites.corners, counts, torch.tensor(colour, dtype=torch.uint8), sprites.present)
+
+    def exact(count: int, **settings: bool) -> Any:
+        return render_sprites_exactly(*(value[:count] for value in scenes), SIZE, SIZE, ANTI_ALIASING, **settings)
+
+    return {
+        "exact": (lambda: exact(SCENES), SCENES),
+        "exact_with_masks": (lambda: exact(SCENES, segmentation=True), SCENES),
+        "exact_with_masks_and_layers": (lambda: exact(SCENES, segmentation=True, layers=True), SCENES),
+        "exact_with_masks_one_scene": (lambda: exact(1, segmentation=True), 1),
+        "fast": (lambda: render_sprites(scene, SIZE, SIZE, segmentation=False), SCENES),
+        "fast_with_masks": (lambda: render_sprites(scene, SIZE, SIZE), SCENES),
+    }
+
+
+def _best(work: Callable[[], object], rounds: int) -> float:
+    """The shortest CPU time."""
+    times = []
+    for _ in range(rounds):
+        start = time.process_time()
+        work()
+        times.append(time.process_time() - start)
+    return min(times)
+
+
+if __name__ == "__main__":
+    print(json.dumps(measure(), indent=2))
