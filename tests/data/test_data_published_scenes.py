@@ -251,6 +251,9 @@ def test_a_truncated_file_is_used_up_to_there(tetrominoes: Path, lost: int, capl
     assert 4 <= len(dataset) <= 6
     assert f"record {len(dataset)} of " in caplog.text
     assert torch.equal(dataset[len(dataset) - 1]["image"], whole[len(dataset) - 1]["image"])
+    caplog.clear()
+    assert len(opened(tetrominoes)) == len(dataset)
+    assert caplog.text.count(f"record {len(dataset)} of ") == 1, "it is said again, not only once and for all"
     for _ in range(2):
         with pytest.raises(DataError) as error:
             opened(tetrominoes, damaged="refuse")

@@ -108,6 +108,9 @@ class SceneRecords(SceneDataset):
         )
         if plan.remembered.get("damage") and config.damaged == "refuse":
             raise DataError(plan.remembered["damage"][0], fix="fetch the file again, or damaged='keep'")
+        if not conversion.damage:  # of an earlier conversion, which has said so
+            for damage in plan.remembered.get("damage", ()):
+                log.warning("%s; these are used", damage)
         # Shards are as long as they are: there may be more rows than asked for by now.
         self._shards = Shards(folder, None, config.max_memory_gigabytes)
         if config.max_records is not None and len(self._shards) > config.max_records:
