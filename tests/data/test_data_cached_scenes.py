@@ -115,6 +115,26 @@ def test_rounded_images_are_bytes_and_have_a_folder_of_their_own(tmp_path: Path)
     assert 0 < error <= 0.5 / 255 + 1e-6
 
 
+@pytest.mark.parametrize("exact", [True, False])
+def test_limits_count_the_bytes_that_are_there(tmp_path: Path, exact: bool) -> None:
+    dataset = cached(tmp_path, 40, exact=exact, max_memory_gigabytes=0)
+    sizes = [sum(file.stat().st_size for file in shard.iterdir()) for shard in dataset.folder.glob("0*")]
+    assert 0.7 * writing._SHARD_BYTES < sizes[0] < 1.3 * writing._SHARD_BYTES
+    for factor, held in ((0.9, False), (1.1, True)):
+        again = cached(tmp_path, 40, exact=exact, max_memory_gigabytes=factor * sum(sizes) / 1e9)
+        assert bool(again._shards._held) == held
+    half = cached(tmp_path, 20, exact=exact, max_memory_gigabytes=0.6 * sum(sizes) / 1e9)
+    assert half._shards._held
+
+
+def test_a_shard_without_one_of_its_files_is_named(tmp_path: Path) -> None:
+    folder = cached(tmp_path, 40).folder
+    (folder / "00001" / "image.npy").unlink()
+    with pytest.raises(DataError) as error:
+        cached(tmp_path, 40)
+    assert_one_line(error, "00001/image.npy' is missing")
+
+
 def test_more_images_go_on_after_fewer(tmp_path: Path) -> None:
     few = cached(tmp_path, 15)
     more = cached(tmp_path, 40)

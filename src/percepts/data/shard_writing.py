@@ -132,13 +132,14 @@ def _write(
     waiting: list[dict[str, NDArray[Any]]] = []
     count = 0
     for block in blocks:
+        fields = {name: Field(one.shape[1:], dtypes.get(name, str(one.dtype))) for name, one in block.items()}
+        rows = {name: narrow(one) if fields[name].large else one for name, one in block.items()}
         if plan is None:
-            fields = {name: Field(one.shape[1:], dtypes.get(name, str(one.dtype))) for name, one in block.items()}
-            size = max(_SHARD_BYTES // max(sum(field.bytes for field in fields.values()), 1), 1)
-            plan = Plan(key, size, fields, False, {})
+            bytes_ = sum(one.nbytes for one in rows.values()) // len(next(iter(rows.values())))
+            plan = Plan(key, max(_SHARD_BYTES // max(bytes_, 1), 1), fields, False, {})
             plan.write(folder)
-        waiting.append({name: narrow(one) if plan.fields[name].large else one for name, one in block.items()})
-        count += len(next(iter(block.values())))
+        waiting.append(rows)
+        count += len(next(iter(rows.values())))
         while count >= plan.rows_per_shard:
             joined = _cat(waiting, plan)
             _write_shard(folder, shard, plan, {name: one[: plan.rows_per_shard] for name, one in joined.items()})

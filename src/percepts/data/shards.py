@@ -46,12 +46,6 @@ class Field:
         """Whether it has a file of its own."""
         return int(np.prod(self.shape)) >= _LARGE
 
-    @property
-    def bytes(self) -> int:
-        """About how many bytes a row takes on disk."""
-        size = 1 if self.large and self.dtype in ("float32", "int64") else np.dtype(self.dtype).itemsize
-        return int(np.prod(self.shape)) * size
-
 
 @dataclass(frozen=True)
 class Plan:
@@ -122,13 +116,14 @@ class Shards:
         if plan is None:
             raise DataError(f"'{folder}' holds no shards", fix="make them anew: remove the folder and repeat")
         self.folder, self.plan = folder, plan
-        there = sum(shard_lengths(folder, plan))
+        lengths = shard_lengths(folder, plan)
+        there = sum(lengths)
         self.rows = there if rows is None else rows
         if self.rows > there:
             raise DataError(f"'{folder}' holds {there} rows", f"{self.rows}", "repeat the command that made them")
         self._open: dict[Path, RowFile] = {}
         self._held: dict[torch.device, Batch] = {}
-        if self.rows * sum(field.bytes for field in plan.fields.values()) <= max_gigabytes * 1e9:
+        if self.rows * self._bytes_per_row(len(lengths), there) <= max_gigabytes * 1e9:
             self._held[torch.device("cpu")] = self._stored(np.arange(self.rows), tuple(plan.fields))
 
     def __len__(self) -> int:
@@ -156,6 +151,14 @@ class Shards:
         else:
             stored = {name: value.to(device) for name, value in self._stored(indices.numpy(), names).items()}
         return {name: delivered(value, self.plan.fields[name].dtype) for name, value in stored.items()}
+
+    def _bytes_per_row(self, shards: int, rows: int) -> float:
+        names = files_of(self.plan)
+        files = [self.folder / f"{shard:05d}" / name for shard in range(shards) for name in names]
+        try:
+            return sum(file.stat().st_size for file in files) / max(rows, 1)
+        except OSError as error:
+            raise DataError(f"'{error.filename}' is missing", fix="remove the folder around it and repeat") from error
 
     def column(self, name: str) -> Tensor:
         """A small field of all rows."""
