@@ -72,8 +72,11 @@ def _works(position: np.ndarray, shape: np.ndarray, colour: np.ndarray) -> dict[
     counts = torch.tensor([len(outline.vertices) for outline in sprites.outlines])[sprites.shape]
     scenes = (sprites.corners, counts, torch.tensor(colour, dtype=torch.uint8), sprites.present)
 
-    def exact(count: int, **settings: bool) -> Any:
-        return render_sprites_exactly(*(value[:count] for value in scenes), SIZE, SIZE, ANTI_ALIASING, **settings)
+    def exact(count: int, segmentation: bool = False, layers: bool = False) -> Any:
+        corners, counts, fill, present = (value[:count] for value in scenes)
+        return render_sprites_exactly(
+            corners, counts, fill, present, SIZE, SIZE, ANTI_ALIASING, segmentation=segmentation, layers=layers
+        )
 
     return {
         "exact": (lambda: exact(SCENES), SCENES),
