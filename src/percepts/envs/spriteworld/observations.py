@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Any, Literal, get_args
+from typing import Any, Literal
 
 import numpy as np
 import torch
@@ -21,7 +21,7 @@ from PIL import Image, ImageDraw
 from torch import Tensor
 
 from percepts.core.config import Config
-from percepts.core.errors import ConfigError, nearest
+from percepts.core.errors import ConfigError
 from percepts.envs.spriteworld.state import Sprites
 from percepts.rendering.colour import hsv_bytes
 from percepts.rendering.exact_sprites import render_sprites_exactly
@@ -67,11 +67,6 @@ class Observer(Config):
     def __post_init__(self) -> None:
         if not self.keys or len(set(self.keys)) != len(self.keys):
             raise ConfigError(f"observation keys {self.keys}", "one or more different ones", "keys = ('image',)")
-        for key in self.keys:
-            if key not in get_args(Key):
-                close = nearest(str(key), get_args(Key))
-                hint = f", did you mean '{close}'?" if close else ""
-                raise ConfigError(f"unknown observation key {key!r}{hint}", "one of " + ", ".join(get_args(Key)))
         for name in ("height", "width", "supersampling", "most"):
             if getattr(self, name) is not None and getattr(self, name) < 1:
                 raise ConfigError(f"{name} = {getattr(self, name)}", "1 or more")
