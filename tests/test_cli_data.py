@@ -11,6 +11,7 @@ from PIL import Image
 
 from percepts.cli import COMMANDS, HELP, main
 from percepts.core.capabilities import Batch
+from percepts.data.cached_scenes import CachedImages
 from percepts.data.crc32c import crc32c
 from percepts.data.names import dataset_names, find_dataset, kebab
 from percepts.data.scenes import SceneDataset
@@ -150,6 +151,16 @@ def test_cache_draws_once(capsys: pytest.CaptureFixture[str]) -> None:
     before = (folder / "00000").stat().st_mtime_ns
     assert main(words) == 0
     assert (folder / "00000").stat().st_mtime_ns == before
+
+
+def test_cache_may_ask_for_any_number_of_generated_scenes(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = []
+    monkeypatch.setattr(CachedImages.Config, "build", lambda self: asked.append(self) or 1 / 0)
+    for images in (70, 3_000_000):
+        with pytest.raises(ZeroDivisionError):
+            main(["data", "cache", "two-sprites", "--images", str(images)])
+    assert [one.images for one in asked] == [70, 3_000_000]
+    assert [one.dataset.images for one in asked] == [1_000_000, 3_000_000]
 
 
 def test_check_counts_records(capsys: pytest.CaptureFixture[str]) -> None:

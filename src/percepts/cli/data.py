@@ -86,8 +86,13 @@ def _preview(options: Any, rest: list[str]) -> int:
 
 def _cache(options: Any, rest: list[str]) -> int:
     config = _config(options, rest)
-    from percepts.data.cached_scenes import CachedImages
+    import dataclasses
 
+    from percepts.data.cached_scenes import CachedImages
+    from percepts.data.flat_scenes import GeneratedConfig
+
+    if isinstance(config, GeneratedConfig):  # of which there are as many as one likes
+        config = dataclasses.replace(config, images=max(config.images, options.images))
     cached = CachedImages.Config(
         dataset=config, images=options.images, folder=options.out, max_memory_gigabytes=0
     ).build()
