@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
+from percepts.cli.agents import AGENTS, train_cobra
 from percepts.cli.words import command_parser, usage
 
 if TYPE_CHECKING:
@@ -20,6 +21,8 @@ examples
 
 def train(words: list[str]) -> int:
     """Train a preset, or resume a run; then measure it and write its report."""
+    if words and words[0] in AGENTS:
+        return train_cobra(words[1:])
     options, rest = _train_options(words)
     if options.resume is None and options.preset is None:
         raise usage("percepts train needs a preset or --resume RUN", "percepts train demo, or percepts presets")
@@ -61,7 +64,7 @@ def train(words: list[str]) -> int:
         print(json.dumps(to_json(experiment), indent=2))
         return 0
     if options.resume is None:
-        out = _common_folder(options.out or _fresh_folder(options.preset), experiment.training.device)
+        out = _common_folder(options.out or fresh_folder(options.preset), experiment.training.device)
         run, experiment = experiments.start(experiment, out, preset=options.preset)
     return _train_and_report(run, experiment)
 
@@ -131,11 +134,13 @@ def _train_options(words: list[str]) -> tuple[Any, list[str]]:
         "percepts train demo --data.folder my_images/",
         "percepts train demo --steps 2000 --lr 1e-3 --model.gamma 10",
         "percepts train --resume runs/demo --max-minutes 10",
+        "percepts train cobra --preset cpu",
     )
     parser = command_parser(train, *examples, add_help=asked)
     parser.usage = (
         "percepts train PRESET [--out FOLDER] [--print-config] [settings]\n"
         "       percepts train --resume RUN [settings]\n"
+        "       percepts train cobra [--preset NAME] [--stage STAGE]\n"
         "       percepts presets lists the presets; percepts train PRESET --help lists every setting"
     )
     parser.add_argument("--resume", metavar="RUN", help="continue a run; steps, limits and logging may change")
@@ -146,7 +151,8 @@ def _train_options(words: list[str]) -> tuple[Any, list[str]]:
     return options, settings
 
 
-def _fresh_folder(name: str) -> str:
+def fresh_folder(name: str) -> str:
+    """Where a run goes that was given no folder."""
     from datetime import datetime
 
     return f"runs/{name}-{datetime.now():%Y%m%d-%H%M%S}"

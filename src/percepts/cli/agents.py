@@ -1,0 +1,136 @@
+"""Commands that train agents: pipelines of several stages in one folder."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from percepts.cli.words import command_parser, usage
+
+if TYPE_CHECKING:
+    from percepts.agents.cobra.agent import CobraAgent
+
+AGENTS = ("cobra",)
+"""What `percepts train` knows beside presets of models."""
+STAGES = ("vision", "explore", "task", "evaluate")
+
+
+def train_cobra(words: list[str]) -> int:
+    """Train COBRA: vision, exploration without rewards, tasks, evaluation, report; all of it, or one stage."""
+    options, settings = _options(words)
+    from percepts.agents.cobra.agent import CobraAgent
+    from percepts.training.catalogue import load_rooms
+
+    load_rooms()
+    if options.resume is not None:
+        if settings or options.out or options.preset or options.seed is not None:
+            raise usage("--resume goes on with a pipeline as it is", f"percepts train cobra --resume {options.resume}")
+        agent = CobraAgent.open(options.resume)
+    else:
+        config = _config(options, settings)
+        if options.print_config:
+            import json
+
+            from percepts.core.config import to_json
+
+            print(json.dumps(to_json(config), indent=2))
+            return 0
+        from percepts.cli.training import fresh_folder
+
+        out = options.out or fresh_folder("cobra")
+        agent = CobraAgent.start(config, out, preset=f"cobra {options.preset or 'cpu'}")
+    print(f"pipeline {agent.path}: {_vision_of(agent)}, seed {agent.config.seed}", flush=True)
+    return _carry_out(agent, options)
+
+
+def _carry_out(agent: CobraAgent, options: Any) -> int:
+    tasks = options.task or list(agent.config.tasks)
+    if options.stage is None:
+        status = agent.run()
+    elif options.stage == "vision":
+        outcome = agent.train_vision()
+        if outcome is None:
+            print("this pipeline has no vision to train: its slots are the true factors")
+        status = "finished" if outcome is None else outcome.status
+    elif options.stage == "explore":
+        status = agent.explore().status
+    elif options.stage == "task":
+        status = next((found for task in tasks if (found := agent.train_task(task).status) != "finished"), "finished")
+    else:
+        for task in tasks:
+            for mode in ("train", "test"):
+                agent.evaluate(task, mode)
+        status = "finished"
+    if status == "interrupted":
+        print(f"stopped and saved. Continue: percepts train cobra --resume {agent.path}")
+        return 130
+    print(show_pipeline(agent))
+    from percepts.report.cobra import report_pipeline
+
+    print(f"report: {report_pipeline(agent.path)}")
+    return 0
+
+
+def show_pipeline(agent: CobraAgent) -> str:
+    """What became of the stages, and the scores so far, for the terminal."""
+    from percepts.core.tables import number, table
+
+    parts = [table(["stage", "status"], [[name, status] for name, status in agent.status().items()])]
+    rows = [
+        [task, mode, number(score["success"]), " … ".join(map(number, score["success_interval"])),
+         number(score["length"]), number(score["total"])]
+        for task, modes in agent.scores().items()
+        for mode, score in modes.items()
+    ]  # fmt: skip
+    if rows:
+        parts.append(table(["task", "mode", "success", "95 % interval", "length", "return"], rows))
+    return "\n\n".join(parts)
+
+
+def _options(words: list[str]) -> tuple[Any, list[str]]:
+    examples = (
+        "percepts train cobra --preset cpu --out runs/cobra      oracle slots, minutes on two cores",
+        "percepts train cobra --preset pixels                    from pictures, with MONet",
+        "percepts train cobra --resume runs/cobra                go on where it was stopped",
+        "percepts train cobra --resume runs/cobra --stage evaluate --task sorting",
+        "percepts train cobra --noise 0.05 --exploration.transitions 25600",
+        "percepts train cobra --preset cpu --print-config        every setting; each of them is a flag",
+    )
+    # Also `percepts train cobra --help` lists what follows, not the hundred settings of a pipeline.
+    parser = command_parser(train_cobra, *examples)
+    parser.prog = "percepts train cobra"
+    parser.add_argument("--preset", help="tiny, cpu (the default), pixels or gpu")
+    parser.add_argument("--resume", metavar="FOLDER", help="go on with a pipeline; finished stages stay as they are")
+    parser.add_argument("--out", metavar="FOLDER", help="where it goes; by default runs/cobra-TIME")
+    parser.add_argument("--stage", choices=STAGES, help="do this stage only; those that it needs must be finished")
+    parser.add_argument("--task", action="append", metavar="NAME", help="of the stages task and evaluate; may repeat")
+    parser.add_argument("--seed", type=int, help="of all stages")
+    parser.add_argument("--print-config", action="store_true", help="show the whole configuration and train nothing")
+    return parser.parse_known_args(words)
+
+
+def _config(options: Any, settings: list[str]) -> CobraAgent.Config:
+    import dataclasses
+
+    import tyro
+
+    from percepts.agents.cobra.agent import CobraAgent
+    from percepts.agents.cobra.presets import find_preset
+
+    config = find_preset(options.preset or "cpu")
+    if options.seed is not None:
+        config = dataclasses.replace(config, seed=options.seed)
+    return tyro.cli(
+        CobraAgent.Config,
+        default=config,
+        args=settings,
+        prog="percepts train cobra",
+        config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+    )
+
+
+def _vision_of(agent: CobraAgent) -> str:
+    from percepts.core.config import type_name
+
+    if agent.config.vision is not None:
+        return type_name(type(agent.config.vision.model))
+    return type_name(type(agent.config.encoder))
