@@ -12,7 +12,7 @@ from torch import Tensor
 from percepts.core.errors import DataError
 from percepts.rendering.objects import ObjectScene, look_at, pinhole, turn
 from percepts.rendering.primitives import Box, Capsule, Cylinder, Normal, Plane, Primitive, Sphere
-from percepts.rendering.rays import render_objects
+from percepts.rendering.rays import render_apart, render_objects
 
 SOLIDS: tuple[Primitive, ...] = (Sphere(), Box(), Cylinder(), Capsule())
 SHAPES = (*SOLIDS, Plane())
@@ -365,6 +365,9 @@ def test_bad_cameras_and_pictures() -> None:
     for bad in ({"height": 0, "width": 4}, {"height": 4, "width": 4, "samples": 0}):
         with pytest.raises(DataError, match="at least one"):
             render_objects(ball(1.0, 4.0), **bad)
+    for draw in (render_objects, render_apart):
+        with pytest.raises(DataError, match="chunk = -1"):
+            draw(ball(1.0, 4.0), 4, 4, chunk=-1)
 
 
 @pytest.mark.skipif(not torch.cuda.is_available(), reason="no CUDA device")

@@ -296,9 +296,23 @@ def test_scenes_that_do_not_fit_together(change: dict, message: str) -> None:
         render_sprites(scene, 8, 8)
 
 
-def test_an_image_needs_pixels() -> None:
+def test_an_image_needs_pixels_and_chunks_scenes() -> None:
     with pytest.raises(DataError, match="0 x 8"):
         render_sprites(random_scene(2, 3), 0, 8)
+    for chunk in (0, -1):
+        with pytest.raises(DataError, match=f"chunk = {chunk}"):
+            render_sprites(random_scene(2, 3), 8, 8, chunk=chunk)
+
+
+@pytest.mark.parametrize("number", range(len(SHAPES)))
+def test_sprites_of_any_scale_have_a_picture_or_are_refused(number: int) -> None:
+    for scale in (1e-38, 1e-30, 1e-9, 1e-3, 1e3, 1e6):
+        rendered = render_sprites(scene_of((number, 0.4, 0.6, scale, 0.7)), 9, 16, coverage=True)
+        assert rendered.image.isfinite().all()
+        assert 0 <= rendered.coverage.min() <= rendered.coverage.max() <= 1
+        assert (rendered.coverage.sum() == 0) == (scale < 1e-6)
+    with pytest.raises(DataError, match=r"a scale of 1e\+30; expected scales up to 1e\+06"):
+        render_sprites(scene_of((number, 0.4, 0.6, 1e30, 0.7)), 9, 16)
 
 
 def test_spokes_are_the_union_of_arms() -> None:

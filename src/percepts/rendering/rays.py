@@ -92,9 +92,9 @@ def render_objects(
         chunk: scenes drawn at a time; a choice of speed and memory that does not change the result.
 
     Raises:
-        DataError: tensors that do not fit together, numbers that cannot be drawn, no pixel, no sample.
+        DataError: tensors that do not fit together, numbers that cannot be drawn, no pixel, no sample, a chunk below 1.
     """
-    _check_picture(height, width, samples)
+    _check_picture(height, width, samples, chunk)
     check_objects(scene)
     batch = len(scene.shape)
     numbers = torch.cat([scene.labels.new_zeros(batch, 1), scene.labels], dim=1)
@@ -147,7 +147,7 @@ def render_apart(
     Raises:
         DataError: as `render_objects`; fewer `things` than labels.
     """
-    _check_picture(height, width, samples)
+    _check_picture(height, width, samples, chunk)
     check_objects(scene)
     batch = len(scene.shape)
     exists = torch.ones_like(scene.shape, dtype=torch.bool) if scene.present is None else scene.present
@@ -175,9 +175,11 @@ def render_apart(
     return RenderedApart(mask, image)
 
 
-def _check_picture(height: int, width: int, samples: int) -> None:
+def _check_picture(height: int, width: int, samples: int, chunk: int | None) -> None:
     if height < 1 or width < 1 or samples < 1:
         raise DataError(f"an image of {height} x {width} pixels, {samples} samples", "at least one of each")
+    if chunk is not None and chunk < 1:
+        raise DataError(f"chunk = {chunk}", "at least 1")
 
 
 def _chunks(scene: ObjectScene, rays: int, chunk: int | None) -> Iterator[slice]:

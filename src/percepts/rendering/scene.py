@@ -11,6 +11,9 @@ from torch import Tensor
 from percepts.core.errors import DataError
 from percepts.rendering.shapes import Shape
 
+LARGEST = 1e6
+"""The largest scale. Of larger sprites single precision knows no outline any more."""
+
 
 @dataclass(frozen=True)
 class SpriteScene:
@@ -23,7 +26,7 @@ class SpriteScene:
         shapes: the shapes that `shape` chooses from.
         shape: which shape, an index into `shapes`.
         position: where the origin of the shape lies.
-        scale: factor on the unit shape, >= 0.
+        scale: factor on the unit shape, from 0 to `LARGEST`.
         angle: rotation in radians, counter-clockwise.
         colour: colour of every sprite, in [0, 1]; one channel or three.
         background: colour behind all sprites, for all scenes or for each; black if None.
@@ -47,7 +50,7 @@ def check_scene(scene: SpriteScene) -> None:
     """Make sure that the tensors fit together and hold numbers that can be drawn.
 
     Raises:
-        DataError: shapes that do not fit, numbers that are not finite, an unknown shape, a negative scale.
+        DataError: shapes that do not fit, numbers that are not finite, an unknown shape, a scale out of range.
     """
     if scene.colour.ndim != 3:
         raise DataError(f"colour of shape {tuple(scene.colour.shape)}", "[B, N, C]")
@@ -71,6 +74,8 @@ def check_scene(scene: SpriteScene) -> None:
             raise DataError(f"{bad} values of '{name}' are NaN or infinite", "finite numbers")
     if bool((scene.scale < 0).any()):
         raise DataError(f"a scale of {float(scene.scale.min()):g}", "scales >= 0")
+    if bool((scene.scale > LARGEST).any()):
+        raise DataError(f"a scale of {float(scene.scale.max()):g}", f"scales up to {LARGEST:g}")
     low, high = int(scene.shape.min()), int(scene.shape.max())
     if low < 0 or high >= len(scene.shapes):
         raise DataError(f"shape numbers from {low} to {high}", f"0 to {len(scene.shapes) - 1}, one of `shapes`")

@@ -65,10 +65,13 @@ def render_sprites(
         chunk: scenes drawn at a time; a choice of speed and memory that does not change the result.
 
     Raises:
-        DataError: tensors that do not fit together, numbers that are not finite, an unknown shape, a negative scale.
+        DataError: tensors that do not fit together, numbers that are not finite, an unknown shape, a scale out of
+            range, no pixel, a chunk below 1.
     """
     if height < 1 or width < 1:
         raise DataError(f"an image of {height} x {width} pixels", "at least one row and one column")
+    if chunk is not None and chunk < 1:
+        raise DataError(f"chunk = {chunk}", "at least 1")
     check_scene(scene)
     batch, sprites, channels = scene.colour.shape
     device = scene.colour.device

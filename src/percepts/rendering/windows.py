@@ -67,7 +67,8 @@ def place(scene: SpriteScene, height: int, width: int) -> tuple[Placed, float]:
     # Double precision: the last bit of a float32 sine may depend on how many are computed at a time.
     sine, cosine = scene.angle.double().sin().float(), scene.angle.double().cos().float()
     number = torch.arange(1, sprites + 1, device=device).expand(batch, sprites)
-    drawn = scale > 0 if scene.visible is None else (scale > 0) & scene.visible
+    # What is smaller covers nothing of a pixel, by rounding, and its size has no inverse in single precision.
+    drawn = scale > _DUST if scene.visible is None else (scale > _DUST) & scene.visible
     geometry = torch.stack([x * width, (1 - y) * height, scale, sine, cosine], dim=-1)
     values = [geometry, number, scene.shape, drawn, scene.colour.float()]
     if scene.depth is not None:
