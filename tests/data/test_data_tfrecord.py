@@ -164,6 +164,13 @@ def test_other_files_are_refused(tmp_path: Path, data: bytes, word: str) -> None
     assert_one_line(error, "no TFRecord file", word)
 
 
+def test_what_cannot_be_read_is_one_line(tmp_path: Path) -> None:
+    for path, word in ((tmp_path, "directory"), (tmp_path / "none", "No such file")):
+        with pytest.raises(DataError) as error:
+            list(records(path))
+        assert_one_line(error, str(path), "cannot be read", word)
+
+
 def test_gzip_of_something_else_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.gz").write_bytes(gzip.compress(b"a text that is longer than a header"))
     with pytest.raises(DamagedRecord) as error:

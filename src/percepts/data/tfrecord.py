@@ -77,8 +77,9 @@ def records(path: Path | str, check: bool = True) -> Iterator[Record]:
             yielded before are intact.
     """
     path = Path(path)
+    kind = compression(path)
     with open(path, "rb") as file:
-        source = _Source(path, file, compression(path))
+        source = _Source(path, file, kind)
         while not source.ended():
             header = source.take(12)
             length, stored = struct.unpack("<QI", header)
@@ -98,10 +99,13 @@ def compression(path: Path) -> Literal["none", "gzip", "zlib"]:
     """How a TFRecord file is compressed, from its first bytes.
 
     Raises:
-        DataError: it is no TFRecord file.
+        DataError: it is no TFRecord file, or cannot be read.
     """
-    with open(path, "rb") as file:
-        start = file.read(12)
+    try:
+        with open(path, "rb") as file:
+            start = file.read(12)
+    except OSError as error:
+        raise DataError(f"'{path}' cannot be read ({error.strerror})", "a TFRecord file") from error
     if len(start) == 12 and masked(crc32c(start[:8])) == struct.unpack("<I", start[8:])[0]:
         return "none"
     if start[:2] == b"\x1f\x8b":
