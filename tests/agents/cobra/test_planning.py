@@ -6,8 +6,10 @@ from dataclasses import dataclass
 
 import pytest
 import torch
+from exact_slots import ExactTransition
 from torch import Tensor
 
+from percepts.agents.cobra import simulation as simulation_module
 from percepts.agents.cobra.exploration import CriticPolicy, RandomObject, Uniform
 from percepts.agents.cobra.planning import (
     CrossEntropy,
@@ -15,14 +17,23 @@ from percepts.agents.cobra.planning import (
     OneStepSearch,
     Planner,
     RandomShooting,
+    SearchAgent,
     chosen,
+    proposals_of,
     random_best,
     sequences,
 )
-from percepts.agents.cobra.slots import SlotState
+from percepts.agents.cobra.rewards import FlatHead, RelationHead, RewardModel, SumHead
+from percepts.agents.cobra.simulation import LearnedSimulation, TrueDynamics, TrueReward, TrueSimulation
+from percepts.agents.cobra.slot_models import ColourSegments
+from percepts.agents.cobra.slots import OracleFactors, SlotState
+from percepts.agents.cobra.transition import SlotTransition
+from percepts.agents.spriteworld_policies import object_clicks, success_rate, truth
 from percepts.core.config import from_json, to_json
-from percepts.core.errors import ConfigError
+from percepts.core.errors import CapabilityError, ConfigError
 from percepts.core.random import torch_generator
+from percepts.envs.spriteworld.configs import cobra_task
+from percepts.envs.spriteworld.streams import Streams
 
 GOAL = torch.tensor([[0.2, 0.7, 0.4, 0.6], [0.9, 0.1, 0.5, 0.5]])
 
@@ -49,6 +60,28 @@ class Later:
             return torch.zeros(actions.shape[:2])
         left = (actions[:, :, 0, 0] < 0.5).float()
         return left * (1 + actions[:, :, 1, 0])
+
+
+def arena_and_view(batch: int = 5, task: str = "goal-finding-more-targets"):
+    """An arena, sprites in it, and what is seen and encoded of them."""
+    arena = cobra_task(task).arena.build()
+    sprites = arena.reset(range(batch)).sprites
+    observation = truth(sprites)
+    return arena, sprites, observation, OracleFactors.Config().build().encode(observation)
+
+
+def clicks(sprites, count: int, steps: int, seed: int = 0) -> Tensor:
+    """Sequences of clicks into the sprites where they are at first."""
+    many = sprites.rows(torch.arange(len(sprites)).repeat_interleave(count * steps))
+    actions, _ = object_clicks(many, Streams.of(range(seed, seed + len(many))))
+    return actions.view(len(sprites), count, steps, 4)
+
+
+def reward_model(latents: int, slots: int, *heads, **settings) -> RewardModel:
+    torch.manual_seed(1)
+    return RewardModel.Config(heads=heads or (SumHead.Config(), RelationHead.Config()), **settings).build(
+        latents=latents, slots=slots
+    )
 
 
 def anywhere() -> Uniform:
@@ -193,3 +226,123 @@ def test_wrong_settings_are_named(make, message: str):
 def test_configurations_survive_json():
     for config in (OneStepSearch(proposal="objects"), RandomShooting(gather="last"), CrossEntropy(elite=0.2)):
         assert from_json(to_json(config), Planner) == config
+
+
+@pytest.mark.parametrize("interaction", ["none", "relational"])
+@pytest.mark.parametrize("how", ["sum", "last"])
+def test_a_learned_simulation_is_the_models_one_after_the_other(interaction: str, how: str):
+    _, sprites, observation, slots = arena_and_view()
+    torch.manual_seed(0)
+    transition = SlotTransition.Config(hidden=(16,), interaction=interaction, final_scale=1.0).build(
+        latents=slots.latents.shape[2]
+    )
+    reward = reward_model(slots.latents.shape[2], 4, members=2)
+    actions = clicks(sprites, 7, 3).float()
+    values = LearnedSimulation(transition, reward, optimism=0.5).returns(slots, observation, actions, how)
+    total = torch.zeros(5, 7)
+    with torch.no_grad():
+        for number in range(7):
+            latents = slots.latents
+            for step in range(3):
+                latents = transition.predict(latents, actions[:, number, step], slots.weight)
+                said = reward.predict(latents, slots.weight)
+                value = said.mean + 0.5 * said.std
+                total[:, number] = value + (total[:, number] if how == "sum" else 0)
+    torch.testing.assert_close(values, total, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.parametrize("interaction", ["none", "relational"])
+def test_slots_that_do_not_count_cost_nothing_and_change_nothing(interaction: str):
+    _, sprites, observation, slots = arena_and_view()
+    size = slots.latents.shape[2]
+    transition = SlotTransition.Config(hidden=(16,), interaction=interaction, final_scale=1.0).build(latents=size)
+    simulation = LearnedSimulation(transition, reward_model(size, 6))
+    actions = clicks(sprites, 11, 1).float()
+    wide = SlotState(torch.full((5, 6, size), 9.0), torch.zeros(5, 6))
+    there = int(slots.weight.sum(1).max())
+    for row in range(5):  # other places in every row
+        places = torch.randperm(6, generator=torch_generator(row))[:there]
+        wide.latents[row, places] = slots.latents[row, :there]
+        wide.weight[row, places] = slots.weight[row, :there]
+    torch.testing.assert_close(
+        simulation.returns(wide, observation, actions, "last"),
+        simulation.returns(slots, observation, actions, "last"),
+        atol=1e-4,
+        rtol=1e-4,
+    )
+    assert simulation._counted(wide).latents.shape[1] == there
+    flat = LearnedSimulation(transition, reward_model(size, 6, FlatHead.Config()))
+    assert flat._counted(wide) is wide
+    nothing = SlotState(slots.latents, torch.zeros_like(slots.weight))
+    assert simulation.returns(nothing, observation, actions, "last").shape == (5, 11)
+
+
+def test_the_number_of_outcomes_at_a_time_is_no_matter(monkeypatch: pytest.MonkeyPatch):
+    arena, sprites, observation, slots = arena_and_view()
+    size = slots.latents.shape[2]
+    transition = SlotTransition.Config(hidden=(16,)).build(latents=size)
+    sims = [LearnedSimulation(transition, reward_model(size, 4)), TrueSimulation(arena)]
+    actions = clicks(sprites, 13, 2)
+    for sim in sims:
+        whole = sim.returns(slots, observation, actions, "sum")
+        with monkeypatch.context() as patch:
+            patch.setattr(simulation_module, "CPU_ROWS", 10)
+            torch.testing.assert_close(sim.returns(slots, observation, actions, "sum"), whole)
+
+
+@pytest.mark.parametrize("task", ["goal-finding-more-targets", "clustering", "sorting"])
+def test_a_true_simulation_is_what_happens(task: str):
+    arena, sprites, observation, slots = arena_and_view(task=task)
+    actions = clicks(sprites, 6, 2)
+    values = {how: TrueSimulation(arena).returns(slots, observation, actions, how) for how in ("sum", "last")}
+    for number in range(6):
+        state, total = arena.reset(range(5)), torch.zeros(5, dtype=torch.float64)
+        for step in range(2):
+            state, outcome = arena.step(state, actions[:, number, step])
+            total += outcome.reward
+        # An episode that a first action ends is not gone on with; a search looks beyond.
+        going = state.time == 2
+        torch.testing.assert_close(values["sum"][going, number], total[going])
+        torch.testing.assert_close(values["last"][going, number], outcome.reward[going])
+
+
+def test_one_half_of_the_truth():
+    """With the exact dynamics and the exact reward, both oracle swaps are the whole truth."""
+    arena, sprites, observation, _ = arena_and_view(task="goal-finding-new-shape")
+    encoder = OracleFactors.Config().build()
+    slots = encoder.encode(observation)
+    actions = clicks(sprites, 9, 2)
+    wanted = TrueSimulation(arena).returns(slots, observation, actions, "sum")
+    exact = ExactTransition(SlotTransition.Config(hidden=(4,)), encoder.latents)
+    found = TrueReward(arena, exact, encoder).returns(slots, observation, actions, "sum")
+    torch.testing.assert_close(found, wanted, atol=1e-4, rtol=1e-4)
+
+    class Distance(RewardModel):
+        def forward(self, latents, weight, hidden=None):
+            away = (latents[..., :2] - 0.5).square().sum(-1).sqrt()
+            return (5 * (0.075 - away) * weight).sum(-1)[None]
+
+    reward = Distance(RewardModel.Config(), encoder.latents, 1)
+    true_dynamics = TrueDynamics(arena, encoder, reward, truth)
+    torch.testing.assert_close(
+        true_dynamics.returns(slots, observation, actions, "sum").double(), wanted, atol=1e-3, rtol=1e-3
+    )
+
+
+def test_an_agent_with_the_truth_solves_its_task():
+    arena = cobra_task("sorting", "test").arena.build()
+    encoder = OracleFactors.Config().build()
+    policy = CriticPolicy.Config().build(latents=encoder.latents)
+    for kind in ("uniform", "objects", "mixed"):
+        planner = OneStepSearch(candidates=300, proposal=kind)
+        agent = SearchAgent(encoder, TrueSimulation(arena), proposals_of(kind, policy), planner)
+        assert set(agent.observes) == {"factors", "present"}
+        assert success_rate(arena, agent, 10, seed=0).success == 1.0
+
+
+def test_the_truth_needs_to_be_seen():
+    arena, sprites, _, slots = arena_and_view()
+    with pytest.raises(CapabilityError, match="does not tell the truth"):
+        TrueSimulation(arena).returns(slots, {"image": sprites.factors}, clicks(sprites, 2, 1), "last")
+    with pytest.raises(CapabilityError, match="slots of ColourSegments, which are no sprites"):
+        TrueReward(arena, SlotTransition.Config().build(latents=6), ColourSegments.Config().build())

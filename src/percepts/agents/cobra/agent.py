@@ -1,0 +1,392 @@
+"""COBRA as a whole (Watters et al. 2019): vision, exploration, tasks and evaluation, stage by stage in one folder.
+
+    agent = CobraAgent.start(cobra_cpu(), "runs/cobra")
+    agent.train_vision()                      # only where the encoder is one that is trained
+    agent.explore()
+    agent.train_task("sorting")
+    agent.evaluate("sorting", "test")         # a Score
+    CobraAgent.open("runs/cobra").run()       # everything that is still to do
+
+Every stage can be interrupted and called again (`stages`); it needs the ones before it, and never touches them. The
+exploration sees no rewards. In the tasks vision, dynamics and exploration policy are frozen: only a reward predictor is
+learned, from scratch in each.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+
+from percepts.agents.cobra import stages
+from percepts.agents.cobra.curiosity import Curiosity
+from percepts.agents.cobra.evaluate import Curve, evaluate
+from percepts.agents.cobra.exploration import Explorer
+from percepts.agents.cobra.learning import ExplorationRun, TaskRun
+from percepts.agents.cobra.planning import Planner, SearchAgent
+from percepts.agents.cobra.slot_models import ColourSegments, ModelSlots, SingleSlot
+from percepts.agents.cobra.slots import FULL_SHARE, OracleFactors, SlotEncoder
+from percepts.agents.cobra.task import TaskPhase
+from percepts.agents.cobra.transition import SlotTransition
+from percepts.agents.spriteworld_policies import Score
+from percepts.core.config import Config as BaseConfig
+from percepts.core.config import Configurable
+from percepts.core.errors import ConfigError, RunError, nearest
+from percepts.core.files import write_json
+from percepts.core.results import plain
+from percepts.core.runs import Run, now, provenance
+from percepts.envs.spriteworld.configs import SpriteworldConfig, task_config
+from percepts.envs.spriteworld.observations import Observer
+from percepts.training import experiment as experiments
+from percepts.training.checkpoint import checkpoints, latest_intact, load_weights
+from percepts.training.engine import Outcome
+from percepts.training.experiment import Experiment
+from percepts.training.setup import device_of
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedVision(BaseConfig):
+    """The encoder is the model that the stage "vision" trains.
+
+    Attributes:
+        kind: whether it gives slots, or one vector of the whole image.
+        full_share: of the image that a slot needs to count in full.
+    """
+
+    kind: Literal["slots", "single"] = "slots"
+    full_share: float = FULL_SHARE
+
+
+class CobraAgent(Configurable):
+    """A pipeline in its folder.
+
+    Args:
+        path: the folder; `start` makes it.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(BaseConfig):
+        """Everything that determines a pipeline.
+
+        Attributes:
+            encoder: what makes slots of observations.
+            vision: how the encoder is trained, where it is `TrainedVision`.
+            observer: how arenas are drawn, for encoders that look at pictures; as the vision's data were.
+            exploration: the first stage without rewards.
+            exploration_task: where it takes place, a name of `envs.spriteworld.configs.TASKS`.
+            tasks: how each task is learned, by its name.
+            noise: standard deviation of the noise on actions, in all stages; 0.05 is the paper's setting.
+            curve: rewarded steps after which the success so far is measured.
+            curve_episodes: of each of these measurements, in each mode.
+            episodes: of an evaluation.
+            planner: of measurements; None: as in training.
+            seed: of all stages.
+            device: where networks compute; small ones are faster on a CPU.
+            threads: of torch; networks this small lose time with more than one. None: torch's choice.
+        """
+
+        encoder: OracleFactors.Config | ColourSegments.Config | TrainedVision = field(
+            default_factory=OracleFactors.Config
+        )
+        vision: Experiment | None = None
+        observer: Observer = field(default_factory=Observer)
+        exploration: Curiosity.Config = field(default_factory=Curiosity.Config)
+        exploration_task: str = "exploration"
+        tasks: dict[str, TaskPhase.Config] = field(default_factory=dict)
+        noise: float | None = None
+        curve: tuple[int, ...] = (100, 200, 500, 1000, 2000, 4000)
+        curve_episodes: int = 40
+        episodes: int = 100
+        planner: Planner | None = None
+        seed: int = 0
+        device: Literal["auto", "cpu", "cuda"] = "cpu"
+        threads: int | None = 1
+
+        def __post_init__(self) -> None:
+            trained = isinstance(self.encoder, TrainedVision)
+            if trained != (self.vision is not None):
+                raise ConfigError(
+                    f"an encoder {type(self.encoder).__name__} {'without' if trained else 'and'} a vision to train",
+                    "vision for TrainedVision, and for nothing else",
+                )
+            for name in ("curve_episodes", "episodes"):
+                if getattr(self, name) < 1:
+                    raise ConfigError(f"{name} = {getattr(self, name)}", "1 or more")
+            if list(self.curve) != sorted(set(self.curve)) or min(self.curve, default=1) < 1:
+                raise ConfigError(f"curve = {self.curve}", "rising numbers of steps")
+            if self.threads is not None and self.threads < 1:
+                raise ConfigError(f"threads = {self.threads}", "1 or more, or none for torch's choice")
+
+    config: Config
+
+    def __init__(self, config: Config, path: Path | str) -> None:
+        self.config, self.path = config, Path(path)
+        self.vision_path, self.explore_path = self.path / "vision", self.path / "explore"
+
+    @classmethod
+    def start(cls, config: Config, path: Path | str, **info: Any) -> CobraAgent:
+        """A new pipeline; `info` goes to its run.json.
+
+        Raises:
+            ConfigError: an unknown task; nothing is written.
+            RunError: the folder holds something already.
+        """
+        agent = cls(config, path)
+        agent.environment(config.exploration_task)
+        for task in config.tasks:
+            for mode in ("train", "test"):
+                agent.environment(task, mode)
+        Run.create(path, config, kind="cobra", **info)
+        return agent
+
+    @classmethod
+    def open(cls, path: Path | str) -> CobraAgent:
+        """The pipeline in a folder.
+
+        Raises:
+            RunError: there is none.
+        """
+        run = Run.open(path)
+        config = run.config()
+        if not isinstance(config, cls.Config):
+            raise RunError(f"'{path}' is no pipeline of COBRA, but a {type(config).__name__}", "its folder")
+        return cls(config, path)
+
+    def run(self) -> Literal["finished", "interrupted"]:
+        """Do everything that is still to do: all stages in order, then the evaluation of every task.
+
+        Returns:
+            Whether it is finished, or a signal stopped it.
+        """
+        run = Run.open(self.path)
+        run.update(status="running", error=None)
+        try:
+            status = self._run()
+        except BaseException as error:
+            interrupted = isinstance(error, KeyboardInterrupt)
+            reason = None if interrupted else f"{type(error).__name__}: {error}".splitlines()[0]
+            run.update(status="interrupted" if interrupted else "failed", error=reason)
+            raise
+        run.update(status=status, **({"ended": now()} if status == "finished" else {}))
+        return status
+
+    def _run(self) -> Literal["finished", "interrupted"]:
+        vision = self.train_vision()
+        if vision is not None and vision.status == "interrupted":
+            return "interrupted"
+        if self.explore().status == "interrupted":
+            return "interrupted"
+        for task in self.config.tasks:
+            if self.train_task(task).status == "interrupted":
+                return "interrupted"
+            for mode in ("train", "test"):
+                if mode not in self.scores().get(task, {}):
+                    self.evaluate(task, mode)
+        return "finished"
+
+    def train_vision(self) -> Outcome | None:
+        """Train the vision, or go on with it; None where there is nothing to train.
+
+        Raises:
+            RunError: another process trains it.
+        """
+        if self.config.vision is None:
+            return None
+        run = Run(self.vision_path)
+        if not run.info_file.exists():
+            experiment = dataclasses.replace(self.config.vision, seed=self.config.seed)
+            run, _ = experiments.start(experiment, self.vision_path, stage="vision")
+        info = run.info()
+        if info["status"] == "finished" and info.get("stopped_by") == "finished":
+            return Outcome("finished", info["step"], info["seconds"], info.get("images_per_second", 0.0))
+        return experiments.train(run, run.config())
+
+    def explore(self) -> stages.StageOutcome:
+        """Explore, or go on with it: the transition model and the exploration policy.
+
+        Raises:
+            RunError: the vision that it needs is not trained; else as of `stages.carry_out`.
+        """
+        settings = ExplorationRun(
+            environment=self.environment(self.config.exploration_task),
+            encoder=self.config.encoder,
+            exploration=self.config.exploration,
+            seed=self.config.seed,
+        )
+        stage = stages.Stage("exploration", self.explore_path, settings, self._seen_by("the exploration"))
+        with self._threads():
+            return stages.carry_out(stage, lambda: settings.build_learning(self.encoder(), self._device))
+
+    def train_task(self, task: str) -> stages.StageOutcome:
+        """Learn a task of the configuration, or go on with it.
+
+        Raises:
+            ConfigError: another task.
+            RunError: the exploration is not finished; else as of `stages.carry_out`.
+        """
+        stage, settings = self.task_stage(task), self._task_run(task)
+        with self._threads():
+            return stages.carry_out(stage, lambda: settings.build_learning(*self.frozen(), self._device))
+
+    def evaluate(
+        self, task: str, mode: str = "train", episodes: int | None = None, planner: Planner | None = None
+    ) -> Score:
+        """How well the agent does a task that it has learned. It is written to evaluation.json under the task and mode
+        where episodes and planner are those of the configuration.
+
+        Args:
+            task: one of the configuration's.
+            mode: "train", or the held-out "test".
+            episodes: None: as configured.
+            planner: another search; None: as configured.
+
+        Raises:
+            ConfigError: another task or mode.
+            RunError: the task is not learned yet.
+        """
+        environment = self.environment(task, mode)
+        with self._threads():
+            agent = self.agent(task, planner)
+            score = evaluate(agent, environment, episodes or self.config.episodes, self.config.seed)
+        if planner is None and episodes in (None, self.config.episodes):
+            self._note(task, mode, score)
+        return score
+
+    def agent(self, task: str, planner: Planner | None = None) -> SearchAgent:
+        """What acts in a task that was learned.
+
+        Raises:
+            ConfigError: another task than the configuration's.
+            RunError: it is not learned yet.
+        """
+        path, settings = self._task_path(task), self._task_run(task)
+        found = stages.read_result(path, "task", "acting in it", f"agent.train_task('{task}')")
+        stages.check(self.task_stage(task), Run(path))
+        phase = settings.build_learning(*self.frozen(), self._device).phase
+        load_weights(phase.reward, found["reward"], str(path))
+        return phase.agent(planner or self.config.planner)
+
+    def task_stage(self, task: str) -> stages.Stage:
+        """What identifies the learning of a task, with what it is built on.
+
+        Raises:
+            ConfigError: another task than the configuration's.
+            RunError: the exploration is not finished.
+        """
+        settings, needed = self._task_run(task), f"the task {task}"
+        explored = stages.fingerprint(self.explore_path, needed, self._next_step)
+        return stages.Stage("task", self._task_path(task), settings, self._seen_by(needed) | {"exploration": explored})
+
+    def curve(self, task: str, mode: str = "train") -> Curve:
+        """Success by rewarded steps, as far as the task was learned."""
+        key = f"{mode}/success"
+        entries = Run(self._task_path(task)).metrics()
+        return Curve(tuple((entry["step"], entry[key]) for entry in entries if key in entry))
+
+    def scores(self) -> dict[str, dict[str, Any]]:
+        """What evaluation.json says: scores by task and mode."""
+        return (Run(self.path).evaluation() or {}).get("scores", {})
+
+    def status(self) -> dict[str, str]:
+        """What became of every stage, in their order: "missing", "running", "interrupted", "failed" or "finished"."""
+        paths = {"vision": self.vision_path} if self.config.vision is not None else {}
+        paths |= {
+            "explore": self.explore_path,
+            **{f"tasks/{task}": self._task_path(task) for task in self.config.tasks},
+        }
+        return {name: stages.status_of(path) for name, path in paths.items()}
+
+    def environment(self, task: str, mode: str = "train") -> SpriteworldConfig:
+        """A task's environment as this pipeline sees it."""
+        found = task_config(task, mode, self.config.noise)
+        return dataclasses.replace(found, observer=self.config.observer)
+
+    def encoder(self) -> SlotEncoder:
+        """What makes slots.
+
+        Raises:
+            RunError: it is to be trained first.
+        """
+        chosen = self.config.encoder
+        if not isinstance(chosen, TrainedVision):
+            return chosen.build()
+        self._seen_by("the encoder")
+        model, _, _ = experiments.load(Run.open(self.vision_path))
+        model = model.to(self._device)
+        return SingleSlot(model) if chosen.kind == "single" else ModelSlots(model, chosen.full_share)
+
+    def frozen(self) -> tuple[SlotEncoder, SlotTransition, Explorer]:
+        """What the exploration leaves to the tasks: encoder, transition model and exploration policy.
+
+        Raises:
+            RunError: it is not finished.
+        """
+        found = stages.read_result(self.explore_path, "exploration", "the next stage", self._next_step)
+        encoder = self.encoder()
+        sizes = {"latents": encoder.latents, "action": int(found["action"])}
+        transition = self.config.exploration.transition.build(**sizes)
+        explorer = self.config.exploration.explorer.build(**sizes)
+        load_weights(transition, found["transition"], str(self.explore_path))
+        load_weights(explorer, found["explorer"], str(self.explore_path))
+        return encoder, transition.to(self._device), explorer.to(self._device)
+
+    def _task_run(self, task: str) -> TaskRun:
+        if task not in self.config.tasks:
+            close = nearest(task, self.config.tasks)
+            raise ConfigError(
+                f"the task '{task}' is not in this pipeline" + (f", did you mean '{close}'?" if close else ""),
+                "one of " + ", ".join(self.config.tasks),
+            )
+        return TaskRun(
+            environment=self.environment(task, "train"),
+            held_out=self.environment(task, "test"),
+            encoder=self.config.encoder,
+            phase=self.config.tasks[task],
+            curve=self.config.curve,
+            curve_episodes=self.config.curve_episodes,
+            planner=self.config.planner,
+            seed=self.config.seed,
+        )
+
+    def _task_path(self, task: str) -> Path:
+        return self.path / "tasks" / task
+
+    @property
+    def _next_step(self) -> str:
+        vision = self.config.vision is not None and stages.status_of(self.vision_path) != "finished"
+        return "agent.train_vision(), then agent.explore()" if vision else "agent.explore()"
+
+    def _seen_by(self, needed_for: str) -> dict[str, str]:
+        """The fingerprint of the trained vision, where there is one."""
+        if self.config.vision is None:
+            return {}
+        run = Run(self.vision_path)
+        status = stages.status_of(self.vision_path)
+        if status != "finished" or not checkpoints(run.checkpoints):
+            what = "was not begun" if status == "missing" else f"is {status}"
+            raise RunError(f"the stage 'vision' {what}, and {needed_for} needs it", "a trained one", self._next_step)
+        newest, _ = latest_intact(run.checkpoints)
+        return {"vision": newest.manifest()["files"]["model.safetensors"]}
+
+    def _note(self, task: str, mode: str, score: Score) -> None:
+        scores = self.scores()
+        scores.setdefault(task, {})[mode] = plain(dataclasses.asdict(score))
+        write_json(self.path / "evaluation.json", {"scores": scores, "provenance": provenance()})
+
+    @property
+    def _device(self) -> torch.device:
+        return device_of(self.config.device)
+
+    @contextmanager
+    def _threads(self) -> Iterator[None]:
+        before = torch.get_num_threads()
+        try:
+            torch.set_num_threads(self.config.threads or before)
+            yield
+        finally:
+            torch.set_num_threads(before)
