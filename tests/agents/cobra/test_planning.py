@@ -287,6 +287,7 @@ def test_the_number_of_outcomes_at_a_time_is_no_matter(monkeypatch: pytest.Monke
         whole = sim.returns(slots, observation, actions, "sum")
         with monkeypatch.context() as patch:
             patch.setattr(simulation_module, "CPU_ROWS", 10)
+            patch.setattr(simulation_module, "AT_ONCE", 10)
             torch.testing.assert_close(sim.returns(slots, observation, actions, "sum"), whole)
 
 

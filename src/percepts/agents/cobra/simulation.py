@@ -10,7 +10,7 @@ The true ones read the sprites from an observation with the keys "factors" and "
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
 
@@ -23,7 +23,7 @@ from percepts.agents.cobra.planning import Gather
 from percepts.agents.cobra.rewards import RewardModel
 from percepts.agents.cobra.slots import OracleFactors, SlotEncoder, SlotState
 from percepts.agents.cobra.transition import SlotTransition
-from percepts.agents.spriteworld_policies import Look, sprites_of
+from percepts.agents.spriteworld_policies import AT_ONCE, Look, sprites_of
 from percepts.core.errors import CapabilityError
 from percepts.envs.spriteworld.arena import Arena
 from percepts.envs.spriteworld.state import Sprites
@@ -58,8 +58,7 @@ class LearnedSimulation:
         """Predicted rewards; see `planning.Simulation`."""
         state = self._counted(state)
         rows = GPU_ROWS if actions.is_cuda else CPU_ROWS
-        parts = actions.to(state.latents.dtype).split(max(1, rows // len(actions)), 1)
-        return torch.cat([gathered(self._rewards(state, part), how) for part in parts], 1)
+        return in_parts(lambda part: self._rewards(state, part), actions.to(state.latents.dtype), how, rows)
 
     def _rewards(self, state: SlotState, actions: Tensor) -> Iterator[Tensor]:
         latents, weight = state.latents[:, None], state.weight[:, None]
@@ -96,7 +95,8 @@ class TrueSimulation:
         how: Gather,
     ) -> Float[Tensor, "batch count"]:
         """True rewards; see `planning.Simulation`. An episode that would end goes on."""
-        return gathered(self._rewards(sprites_of(observation, self.arena.outlines), actions), how)
+        sprites = sprites_of(observation, self.arena.outlines)
+        return in_parts(lambda part: self._rewards(sprites, part), actions, how, AT_ONCE)
 
     def _rewards(self, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
         sprites = repeated(sprites, actions.shape[1])
@@ -131,7 +131,8 @@ class TrueDynamics:
         how: Gather,
     ) -> Float[Tensor, "batch count"]:
         """Predicted rewards of true outcomes; see `planning.Simulation`."""
-        return gathered(self._rewards(sprites_of(observation, self.arena.outlines), actions), how)
+        sprites = sprites_of(observation, self.arena.outlines)
+        return in_parts(lambda part: self._rewards(sprites, part), actions, how, AT_ONCE)
 
     def _rewards(self, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
         sprites = repeated(sprites, actions.shape[1])
@@ -174,9 +175,8 @@ class TrueReward:
         how: Gather,
     ) -> Float[Tensor, "batch count"]:
         """True rewards of predicted outcomes; see `planning.Simulation`."""
-        return gathered(
-            self._rewards(state, sprites_of(observation, self.arena.outlines), actions.to(state.latents.dtype)), how
-        )
+        sprites, actions = sprites_of(observation, self.arena.outlines), actions.to(state.latents.dtype)
+        return in_parts(lambda part: self._rewards(state, sprites, part), actions, how, AT_ONCE)
 
     def _rewards(self, state: SlotState, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
         sprites = repeated(sprites, actions.shape[1])
@@ -188,10 +188,25 @@ class TrueReward:
             yield reward.unflatten(0, action.shape[:2])
 
 
-def gathered(rewards: Iterable[Float[Tensor, "batch count"]], how: Gather) -> Float[Tensor, "batch count"]:
-    """The sum of the rewards of one step after the other, or the last of them."""
-    values = list(rewards)
-    return values[-1] if how == "last" else torch.stack(values).sum(0)
+def in_parts(
+    rewards: Callable[[Tensor], Iterable[Float[Tensor, "batch part"]]],
+    actions: Float[Tensor, "batch count steps action"],
+    how: Gather,
+    rows: int,
+) -> Float[Tensor, "batch count"]:
+    """What sequences of actions are worth, so many outcomes at a time.
+
+    Args:
+        rewards: gives the rewards of one step after the other, for some of the sequences.
+        actions: all sequences.
+        how: whether the sum counts or the last reward.
+        rows: outcomes at a time.
+    """
+    found = []
+    for part in actions.split(max(1, rows // max(1, len(actions))), 1):
+        values = list(rewards(part))
+        found.append(values[-1] if how == "last" else torch.stack(values).sum(0))
+    return torch.cat(found, 1)
 
 
 def repeated(sprites: Sprites, count: int) -> Sprites:
