@@ -51,6 +51,11 @@ class Explorer(nn.Module, Configurable, ABC):
         self.config = config
         self.latents, self.action = latents, action
 
+    @property
+    def device(self) -> torch.device:
+        """Where its weights are; the CPU without any."""
+        return next((parameter.device for parameter in self.parameters()), torch.device("cpu"))
+
     @abstractmethod
     def propose(
         self, state: SlotState, count: int, generator: torch.Generator, observation: Observation | None = None
@@ -128,7 +133,8 @@ class RandomObject(Explorer):
 def inside_of_sprites(
     factors: Float[Tensor, "batch sprites 10"], present: Tensor, draws: Float[Tensor, "batch count 4"]
 ) -> Float[Tensor, "batch count 2"]:
-    """Points inside of random sprites, uniform over sprites and over their areas; they may lie outside of the arena.
+    """Points inside of random sprites and of the arena, uniform over sprites and over their areas; points beyond the
+    border are drawn back to it, straight towards the sprite's centre.
 
     Args:
         factors: in the order of `FACTORS`.
@@ -147,7 +153,9 @@ def inside_of_sprites(
     start, end = corners.gather(2, edge)[:, :, 0], ends.gather(2, edge)[:, :, 0]
     reach, along = draws[..., 2:3].double().sqrt(), draws[..., 3:].double()
     centre = chosen[..., [at["x"], at["y"]]]
-    return (centre + reach * ((1 - along) * start + along * end)).to(draws.dtype)
+    away = reach * ((1 - along) * start + along * end)
+    room = torch.where(away > 0, (1 - centre) / away, -centre / away).nan_to_num(1.0).clamp(0, 1).amin(-1, keepdim=True)
+    return (centre + room * away).clamp(0, 1).to(draws.dtype)
 
 
 class CriticPolicy(Explorer):

@@ -1,0 +1,94 @@
+"""Arenas as COBRA lives in them: acted on by numbers in [0, 1], and seen as slots."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+import torch
+from jaxtyping import Bool, Float
+from torch import Tensor
+
+from percepts.agents.cobra.slots import SlotEncoder, SlotState
+from percepts.core.errors import ConfigError
+from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
+from percepts.envs.spriteworld.observations import Observer
+from percepts.envs.spriteworld.state import Sprites
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there is to see in B arenas: observations, and the slots that an encoder makes of them."""
+
+    observation: dict[str, Tensor]
+    slots: SlotState
+
+    def put(self, index: Any, others: Seen) -> Seen:
+        """A copy with the arenas at `index` replaced."""
+        observation = {name: value.clone() for name, value in self.observation.items()}
+        for name, value in others.observation.items():
+            observation[name][index] = value
+        return Seen(observation, self.slots.put(index, others.slots))
+
+    def state_dict(self) -> dict[str, Any]:
+        """All tensors, by name."""
+        return {"observation": self.observation, "latents": self.slots.latents, "weight": self.slots.weight}
+
+    @classmethod
+    def of_state(cls, state: dict[str, Any]) -> Seen:
+        """What `state_dict` described."""
+        return cls(dict(state["observation"]), SlotState(state["latents"], state["weight"]))
+
+
+class World:
+    """Arenas, and how they are seen.
+
+    Args:
+        arena: with actions that are numbers in [0, 1].
+        observer: draws what the encoder needs; keys that it lacks are added.
+        encoder: makes slots.
+        observes: further keys that somebody needs.
+
+    Raises:
+        ConfigError: other actions.
+    """
+
+    def __init__(self, arena: Arena, observer: Observer, encoder: SlotEncoder, observes: tuple[str, ...] = ()) -> None:
+        self.arena, self.encoder = arena, encoder
+        keys = dict.fromkeys((*encoder.observes, *observes))
+        self.observer = replace(observer, keys=tuple(keys))
+        self.action = action_size(arena)
+
+    def look(self, sprites: Sprites) -> Seen:
+        """What there is to see now."""
+        with torch.no_grad():
+            observation = self.observer.observe(sprites)
+            return Seen(observation, self.encoder.encode(observation))
+
+    def step(
+        self, state: ArenaState, action: Float[Tensor, "batch action"]
+    ) -> tuple[ArenaState, Outcome, Bool[Tensor, " batch"]]:
+        """Act; which episodes ended with it comes third."""
+        state, outcome = self.arena.step(state, action.to(state.sprites.position.device, torch.float64))
+        return state, outcome, outcome.terminated | outcome.truncated
+
+    def go_on(self, state: ArenaState, seen: Seen, ended: Bool[Tensor, " batch"]) -> tuple[ArenaState, Seen]:
+        """Begin new episodes where the last one ended, and look there again."""
+        if not bool(ended.any()):
+            return state, seen
+        state = self.arena.restart(state, ended)
+        rows = ended.nonzero()[:, 0]
+        return state, seen.put(rows, self.look(state.sprites.rows(rows)))
+
+
+def action_size(arena: Arena) -> int:
+    """How many numbers an action has.
+
+    Raises:
+        ConfigError: actions are no numbers in [0, 1].
+    """
+    space = arena.config.actions.space
+    low, high = getattr(space, "low", None), getattr(space, "high", None)
+    if low is None or high is None or low.ndim != 1 or (low != 0).any() or (high != 1).any():
+        raise ConfigError(f"actions in {space}", "numbers in [0, 1]", "actions = SelectMove(scale=0.25)")
+    return int(low.shape[0])
