@@ -18,6 +18,7 @@ from small_pipeline import TASK, small_pipeline, small_pixels
 from percepts.agents.cobra import stages
 from percepts.agents.cobra.agent import CobraAgent, TrainedVision
 from percepts.agents.cobra.planning import RandomShooting
+from percepts.agents.cobra.presets import FEW, PIPELINES
 from percepts.agents.cobra.slot_models import ModelSlots
 from percepts.agents.cobra.slots import OracleFactors
 from percepts.agents.cobra.snapshots import read_snapshot, write_snapshot
@@ -337,3 +338,24 @@ def test_other_folders_are_no_pipelines(tmp_path: Path, whole: CobraAgent):
         CobraAgent.open(whole.explore_path)
     with pytest.raises(PerceptsError, match="already holds a run"):
         CobraAgent.start(whole.config, whole.path)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_presets_fit_together_and_survive_json(name: str):
+    config = PIPELINES[name]()
+    assert from_json(to_json(config), CobraAgent.Config) == config
+    agent = CobraAgent(config, Path("unused"))
+    assert config.tasks
+    for task in config.tasks:
+        assert agent.environment(task, "train").arena != agent.environment(task, "test").arena
+    if config.vision is not None:
+        shape = config.vision.data.dataset.build().image_shape
+        assert shape == (3, config.observer.height, config.observer.width)
+        assert config.vision.data.dataset.renderer == config.observer.renderer
+        assert config.vision.model.slots > config.vision.data.dataset.build().entities - 2
+
+
+def test_fewer_sprites_to_explore():
+    two = CobraAgent(PIPELINES["cpu-pixels"](), Path("unused")).environment(FEW)
+    counts = two.arena.build().reset(range(100)).sprites.present.sum(1)
+    assert set(counts.tolist()) == {1, 2}
