@@ -89,7 +89,7 @@ def show_pipeline(agent: CobraAgent) -> str:
 def _options(words: list[str]) -> tuple[Any, list[str]]:
     examples = (
         "percepts train cobra --preset cpu --out runs/cobra      oracle slots, minutes on two cores",
-        "percepts train cobra --preset pixels                    from pictures, with MONet",
+        "percepts train cobra --preset cpu-pixels                from pictures, with MONet",
         "percepts train cobra --resume runs/cobra                go on where it was stopped",
         "percepts train cobra --resume runs/cobra --stage evaluate --task sorting",
         "percepts train cobra --noise 0.05 --exploration.transitions 25600",
@@ -98,7 +98,7 @@ def _options(words: list[str]) -> tuple[Any, list[str]]:
     # Also `percepts train cobra --help` lists what follows, not the hundred settings of a pipeline.
     parser = command_parser(train_cobra, *examples)
     parser.prog = "percepts train cobra"
-    parser.add_argument("--preset", help="tiny, cpu (the default), pixels or gpu")
+    parser.add_argument("--preset", help="tiny, tiny-pixels, cpu (the default), cpu-pixels or gpu")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with a pipeline; finished stages stay as they are")
     parser.add_argument("--out", metavar="FOLDER", help="where it goes; by default runs/cobra-TIME")
     parser.add_argument("--stage", choices=STAGES, help="do this stage only; those that it needs must be finished")
@@ -114,9 +114,15 @@ def _config(options: Any, settings: list[str]) -> CobraAgent.Config:
     import tyro
 
     from percepts.agents.cobra.agent import CobraAgent
-    from percepts.agents.cobra.presets import find_preset
+    from percepts.agents.cobra.presets import PIPELINES
+    from percepts.core.errors import nearest
 
-    config = find_preset(options.preset or "cpu")
+    name = options.preset or "cpu"
+    if name not in PIPELINES:
+        close = nearest(name, PIPELINES)
+        hint = f", did you mean '{close}'?" if close else ""
+        raise usage(f"COBRA has no preset '{name}'{hint}", "one of " + ", ".join(PIPELINES))
+    config = PIPELINES[name]()
     if options.seed is not None:
         config = dataclasses.replace(config, seed=options.seed)
     return tyro.cli(

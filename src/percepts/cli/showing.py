@@ -16,9 +16,17 @@ def report(words: list[str]) -> int:
     options = parser.parse_args(words)
 
     from percepts.core.runs import Run
-    from percepts.report.run import figures_run, report_run
 
     run = Run.open(options.run)
+    if run.info().get("kind") == "cobra":
+        from percepts.report.cobra import report_pipeline
+        from percepts.training.catalogue import load_rooms
+
+        load_rooms()
+        print(f"report: {report_pipeline(run.path)}")
+        return 0
+    from percepts.report.run import figures_run, report_run
+
     print(f"report: {report_run(run, options.step)}")
     for path in figures_run(run, options.step) if options.figures else ():
         print(path)

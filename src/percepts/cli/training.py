@@ -120,6 +120,8 @@ def evaluate(words: list[str]) -> int:
 
     load_rooms()
     run = Run.open(options.run)
+    if run.info().get("kind") == "cobra":
+        return train_cobra(["--resume", options.run, "--stage", "evaluate"])
     given = {"images": options.images, "exact": options.exact, "bootstrap": options.bootstrap}
     changes = {name: value for name, value in given.items() if value is not None}
     print(tables.evaluation(measure(run, dataclasses.replace(run.config().evaluation, **changes), options.step)))
