@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
 from dataclasses import dataclass
+from statistics import mean
 from typing import Any
 
 import torch
 
+from percepts.core.capabilities import Batch
 from percepts.core.config import Config
 from percepts.core.random import torch_generator
 from percepts.core.results import MetricResult
@@ -15,11 +18,20 @@ from percepts.core.slots import labels
 from percepts.data.scenes import SceneDataset
 from percepts.metrics.segmentation import segmentation_scores
 from percepts.metrics.segmentation_colour import colour_clusters, property_labels
+from percepts.metrics.segmentation_completion import occlusion_completion
 from percepts.report.plates import Plate
 from percepts.report.slot_refinement import refinement_plate
 from percepts.report.slots import decomposition_plate
 from percepts.training.experiment import Experiment, build_model
-from percepts.training.slot_evaluation import BATCH, Scenes, probe_slots, scene_scores, take_apart
+from percepts.training.slot_evaluation import (
+    BATCH,
+    Scenes,
+    batch_size,
+    decomposed,
+    probe_slots,
+    scene_scores,
+    take_apart,
+)
 
 
 @dataclass(frozen=True)
@@ -33,12 +45,22 @@ class Scored:
         """One score."""
         return float(self.scores[name].value)
 
+    @property
+    def mse(self) -> float:
+        """The squared error of the reconstruction, mean over pixels and channels."""
+        return float(self.scenes.error.mean()) / self.scenes.pixels
+
 
 def take_apart_and_score(model: Any, world: Config, count: int, slots: int | None = None) -> Scored:
     """Decompose scenes of another world than the model's, with another number of slots where given."""
     dataset: SceneDataset = world.build()
     scenes = take_apart(model, dataset, count, slots=slots)
     return Scored(scenes, scene_scores(scenes, dataset))
+
+
+def ari_by_slots(model: Any, world: Config, count: int, slots: Iterable[int]) -> dict[str, float]:
+    """ARI-FG with these numbers of slots, whatever it was in training: "slots_K.ari_fg"."""
+    return {f"slots_{k}.ari_fg": take_apart_and_score(model, world, count, k).score("ari_fg") for k in slots}
 
 
 def share_with_inactive(scenes: Scenes) -> float:
@@ -82,23 +104,51 @@ def decompositions(model: Any, dataset: SceneDataset, count: int = 6, slots: int
 
 @torch.no_grad()
 def refinement_scores(
-    model: Any, dataset: SceneDataset, count: int, steps: int | None = None
-) -> dict[str, list[float]]:
-    """ARI-FG and NLL (nats an image) of an IODINE's beliefs, each drawn by its means: before the first step and after
-    each one."""
-    places = range((model.config.steps if steps is None else steps) + 1)
-    found: dict[str, list[list[float]]] = {name: [[] for _ in places] for name in ("ari_fg", "nll")}
+    model: Any, dataset: SceneDataset, count: int, steps: Iterable[int]
+) -> dict[int, dict[str, float]]:
+    """ARI-FG ("ari_fg") and NLL ("nll", nats an image) of an IODINE after each of these numbers of steps (0: before the
+    first one), drawn by the means of the belief."""
+    found: dict[int, dict[str, list[float]]] = {number: {"ari_fg": [], "nll": []} for number in steps}
     for indices in torch.arange(count).split(BATCH):
         batch = dataset.gather(indices, next(model.parameters()).device)
-        for place in places:
+        for number, values in found.items():
             # The last belief of an inference is drawn by its means, those before it by samples.
-            *_, belief = model.infer(batch["image"], place)
-            found["nll"][place] += belief.nll.tolist()
+            *_, belief = model.infer(batch["image"], number)
+            values["nll"] += belief.nll.tolist()
             scores = segmentation_scores(
                 batch["segmentation"].cpu(), labels(belief.log_mask).cpu(), backgrounds=dataset.backgrounds
             )
-            found["ari_fg"][place] += list(scores["ari_fg"].details["per_image"])
-    return {name: [sum(values) / len(values) for values in rows] for name, rows in found.items()}
+            values["ari_fg"] += list(scores["ari_fg"].details["per_image"])
+    return {number: {name: mean(values) for name, values in row.items()} for number, row in found.items()}
+
+
+@torch.no_grad()
+def completion_scores(model: Any, dataset: SceneDataset, count: int) -> dict[str, float]:
+    """How slots complete hidden parts of objects (`metrics.occlusion_completion`): "completion" and "completion.error".
+
+    For comparison: "completion.everywhere", of components of one colour all over; "completion.image", of showing the
+    image, as groupings of its pixels do; "completion.error_ratio", the error as a share of that of the image.
+    """
+    device = next(model.parameters()).device
+    rows: list[Batch] = []
+    for indices in torch.arange(count).split(batch_size(model)):
+        batch, details = dataset.gather(indices, device), dataset.details(indices, device)
+        taken = decomposed(model, batch["image"], batch)
+        known = {"image": batch["image"], "true": batch["segmentation"], "predicted": labels(taken.mask)}
+        alone = {name: details[name] for name in ("amodal", "unoccluded")}
+        rows.append({"appearance": taken.appearance, **known, **alone})
+    table: dict[str, Any] = {name: torch.cat([row[name].cpu() for row in rows]) for name in rows[0]}
+    whole = occlusion_completion(**table, backgrounds=dataset.backgrounds)
+    table["appearance"] = table["image"][:, None].expand_as(table["appearance"])
+    image = occlusion_completion(**table, backgrounds=dataset.backgrounds)
+    error, error_of_image = whole["completion.error"].value, image["completion.error"].value
+    return {
+        "completion": whole["completion"].value,
+        "completion.everywhere": whole["completion"].details["everywhere"],
+        "completion.image": image["completion"].value,
+        "completion.error": error,
+        "completion.error_ratio": error / error_of_image,
+    }
 
 
 @torch.no_grad()
@@ -108,7 +158,7 @@ def refinements(model: Any, dataset: SceneDataset, count: int = 4) -> Plate:
     return refinement_plate(batch["image"], model.refine(batch["image"]), batch["segmentation"], dataset.backgrounds)
 
 
-def probe_scores(model: Any, dataset: SceneDataset, count: int = 1000) -> dict[str, float]:
+def probe_scores(model: Any, dataset: SceneDataset, count: int) -> dict[str, float]:
     """How well a linear probe of the matching slot tells each property: "probe.NAME", accuracy or R²."""
     results = probe_slots(take_apart(model, dataset, count), dataset)
     return {f"probe.{name.rsplit('.', 1)[1]}": float(result.value) for name, result in results.items()}

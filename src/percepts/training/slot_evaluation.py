@@ -131,9 +131,7 @@ def take_apart(
         if name == "video":
             rows.append(_of_video(require(model, Tracks, "following objects through a video"), seen, slots))
         else:
-            # A model whose masks are given is a baseline: it is told what the others must find.
-            told = {"segmentation": batch["segmentation"]} if getattr(model, "needs_segmentation", False) else {}
-            rows.append(_rows(model.decompose(seen, slots, **told), seen))
+            rows.append(_rows(decomposed(model, seen, batch, slots), seen))
         truth.append({key: value.cpu() for key, value in batch.items()})
         done += len(indices)
         line.update(done)
@@ -146,6 +144,13 @@ def take_apart(
     known = {key: torch.cat([row[key] for row in truth]) for key in truth[0]}
     shape = columns["predicted"].shape[1:]
     return Scenes(**columns, truth=known, pixels=dataset.image_shape[0] * prod(shape))
+
+
+def decomposed(model: Any, image: Tensor, batch: Batch, slots: int | None = None) -> Decomposition:
+    """Images taken apart. A model whose masks are given is a baseline: it is told what the others must find."""
+    told = {"segmentation": batch["segmentation"]} if getattr(model, "needs_segmentation", False) else {}
+    taken: Decomposition = model.decompose(image, slots, **told)
+    return taken
 
 
 def batch_size(model: Any, slots: int | None = None) -> int:
