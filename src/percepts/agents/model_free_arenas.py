@@ -23,6 +23,7 @@ from percepts.core.optional import require_package
 from percepts.core.random import derive_seed
 
 require_package("stable_baselines3", extra="rl")
+require_package("gymnasium", extra="rl")
 
 from gymnasium import spaces  # noqa: E402
 from gymnasium.vector import AutoresetMode  # noqa: E402
