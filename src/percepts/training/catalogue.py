@@ -18,12 +18,12 @@ def load_rooms() -> None:
 
 
 def load_modules(package: str) -> None:
-    """Import the modules of `package` (those whose names begin with an underscore, and optional ones, excepted)."""
+    """Import the modules of `package`, but for those whose names begin with an underscore, and `WITHOUT_CONFIGS`."""
     folder = importlib.import_module(package)
     for module in pkgutil.iter_modules(folder.__path__):
-        if not module.name.startswith("_") and module.name not in OPTIONAL:
+        if not module.name.startswith("_") and module.name not in WITHOUT_CONFIGS:
             importlib.import_module(f"{package}.{module.name}")
 
 
-OPTIONAL = frozenset({"hub"})
-"""Modules that need an extra; they define no configuration."""
+WITHOUT_CONFIGS = frozenset({"hub", "model_free_arenas"})
+"""Modules that need an optional package, slow to import; they define no configuration."""
