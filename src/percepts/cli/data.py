@@ -7,6 +7,9 @@ from typing import Any
 
 from percepts.cli.words import command_parser, usage
 
+_OF_ENVIRONMENTS = ("percepts.envs.spriteworld.scenes", "percepts.envs.spriteworld.recording")
+"""Modules with datasets that environments give."""
+
 
 def data(words: list[str]) -> int:
     """List datasets, preview one, draw one once into shards on disk, or check published files.
@@ -48,7 +51,7 @@ def _list(options: Any, rest: list[str]) -> int:
 
     from percepts.data.names import dataset_names
 
-    known = dataset_names()
+    known = dataset_names(_OF_ENVIRONMENTS)
     wide = max(map(len, known))
     # Whole lines for a file or another program.
     width = shutil.get_terminal_size((120, 24)).columns if sys.stdout.isatty() else None
@@ -133,7 +136,7 @@ def _config(options: Any, rest: list[str]) -> Any:
 
     from percepts.data.names import find_dataset
 
-    chosen = find_dataset(options.name)
+    chosen = find_dataset(options.name, _OF_ENVIRONMENTS)
     words = ["--help"] if options.settings else rest
     lacking = [one for one in chosen.needed if not any(_sets(word, one) for word in words)]
     if lacking and "--help" not in words:
@@ -149,7 +152,7 @@ def _config(options: Any, rest: list[str]) -> Any:
         args=words,
         prog=f"percepts data {options.command} {chosen.name}",
         description=chosen.summary,
-        config=(tyro.conf.FlagConversionOff,),
+        config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
     )
 
 

@@ -1,4 +1,5 @@
-"""The datasets of this room by name: `SmallScenes` is "small-scenes"; so are functions that return configurations."""
+"""Datasets by name, of this room and of others: `SmallScenes` is "small-scenes"; so are functions that return
+configurations."""
 
 from __future__ import annotations
 
@@ -6,7 +7,7 @@ import importlib
 import inspect
 import pkgutil
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import MISSING, dataclass, fields
 from types import ModuleType
 from typing import Any, get_type_hints
@@ -36,22 +37,27 @@ class NamedDataset:
     open: bool = False
 
 
-def dataset_names() -> dict[str, NamedDataset]:
-    """All datasets of this room and all presets of them, by name, sorted; not those that change another dataset."""
+def dataset_names(further: Sequence[str] = ()) -> dict[str, NamedDataset]:
+    """All datasets of this room and all presets of them, by name, sorted; not those that change another dataset.
+
+    Args:
+        further: modules of other rooms with datasets, which this room does not know.
+    """
     found: dict[str, NamedDataset] = {}
-    for information in pkgutil.iter_modules(percepts.data.__path__):
-        module = importlib.import_module(f"percepts.data.{information.name}")
+    own = [f"percepts.data.{information.name}" for information in pkgutil.iter_modules(percepts.data.__path__)]
+    for name in (*own, *further):
+        module = importlib.import_module(name)
         found |= {one.name: one for one in _in_module(module) if not {"dataset", "config"} & set(one.needed)}
     return dict(sorted(found.items()))
 
 
-def find_dataset(name: str) -> NamedDataset:
-    """The dataset called `name`.
+def find_dataset(name: str, further: Sequence[str] = ()) -> NamedDataset:
+    """The dataset called `name`, of this room or of the modules `further`.
 
     Raises:
         DataError: there is none; naming the nearest.
     """
-    known = dataset_names()
+    known = dataset_names(further)
     if name not in known:
         close = nearest(name, known)
         hint = f", did you mean '{close}'?" if close else ""

@@ -15,9 +15,9 @@ from gymnasium.vector import SyncVectorEnv
 from percepts.core.errors import ConfigError, DataError
 from percepts.envs.spriteworld.actions import ClickGrid
 from percepts.envs.spriteworld.configs import TASKS, SpriteworldConfig, task_config
-from percepts.envs.spriteworld.env import SpriteworldEnv, backdrop
+from percepts.envs.spriteworld.env import SpriteworldEnv
 from percepts.envs.spriteworld.generators import Generate
-from percepts.envs.spriteworld.observations import Key
+from percepts.envs.spriteworld.observations import Key, backdrop
 from percepts.envs.spriteworld.state import DEFAULTS, FACTORS
 from percepts.envs.spriteworld.vector import SpriteworldVectorEnv
 

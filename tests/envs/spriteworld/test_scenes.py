@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
+from PIL import Image
 from scene_contract import SceneContract
 
+from percepts.cli import main
 from percepts.core.errors import ConfigError
 from percepts.data.cached_scenes import CachedImages
 from percepts.data.distributions import Continuous, Discrete, Product
@@ -185,3 +188,21 @@ def test_settings_that_cannot_be(settings: dict[str, Any], match: str) -> None:
 
 def test_all_shapes_are_announced() -> None:
     assert scenes().properties["shape"].names == ("none", *SHAPES)
+
+
+def test_the_command_line_knows_them(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["data", "list"]) == 0
+    assert {"spriteworld-scenes", "spriteworld-episodes"} <= {
+        line.split()[0] for line in capsys.readouterr().out.splitlines()
+    }
+    picture = tmp_path / "scenes.png"
+    assert (
+        main(["data", "preview", "spriteworld-scenes", "--task", "sorting", "--out", str(picture), "--count", "2"]) == 0
+    )
+    with Image.open(picture) as image:
+        assert image.height > 128
+    words = ["--images", "5", "--out", str(tmp_path), "--size", "8", "--steps", "2", "--clicks", "objects"]
+    assert main(["data", "cache", "spriteworld-episodes", *words]) == 0
+    assert "5 items" in capsys.readouterr().out
+    assert main(["data", "preview", "spriteworld-scenes", "--task", "sortin", "--out", str(picture)]) == 1
+    assert "did you mean 'sorting'" in capsys.readouterr().err

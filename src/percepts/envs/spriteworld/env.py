@@ -22,10 +22,9 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from percepts.core.errors import ConfigError, DataError, nearest
-from percepts.data.hashing import hashed_uniform
 from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
 from percepts.envs.spriteworld.configs import Noise, SpriteworldConfig, task_config
-from percepts.envs.spriteworld.observations import Observer, Screen
+from percepts.envs.spriteworld.observations import Observer, Screen, backdrop
 from percepts.envs.spriteworld.state import FACTORS, Sprites
 
 Arrays = dict[str, NDArray[Any]]
@@ -215,12 +214,6 @@ def facts(state: ArenaState, outcome: Outcome | None) -> Arrays:
 def picture(observer: Observer, sprites: Sprites, grey: Tensor | None) -> Tensor:
     """The image in bytes [B, H, W, 3], whatever is observed."""
     return dataclasses.replace(observer, keys=("image",)).draw(sprites, grey).image.cpu()
-
-
-def backdrop(seeds: Sequence[int], episodes: Sequence[int]) -> Tensor:
-    """The grey level in [0, 1] behind an episode, a function of the stream's seed and the episode's number."""
-    levels = [hashed_uniform(torch.tensor([episode]), seed, "backdrop") for seed, episode in zip(seeds, episodes)]
-    return torch.cat(levels)
 
 
 def given_sprites(factors: Any, batch: int, arena: Arena) -> tuple[Sprites, Tensor]:

@@ -10,7 +10,7 @@ trained with; a dataset's identity and an environment's configuration name it.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from percepts.core.config import Config
 from percepts.core.errors import ConfigError
+from percepts.data.hashing import hashed_uniform
 from percepts.envs.spriteworld.state import Sprites
 from percepts.rendering.colour import hsv_bytes
 from percepts.rendering.exact_sprites import render_sprites_exactly
@@ -207,6 +208,12 @@ class Screen:
         self._shown = sprites, backdrop, pictures
         seen = {key: value.clone() for key, value in pictures.items()} | observer.told(sprites, success)
         return {key: seen[key] for key in observer.keys}
+
+
+def backdrop(seeds: Sequence[int], episodes: Sequence[int]) -> Tensor:
+    """The grey level in [0, 1] behind an episode, a function of the stream's seed and the episode's number."""
+    levels = [hashed_uniform(torch.tensor([episode]), seed, "backdrop") for seed, episode in zip(seeds, episodes)]
+    return torch.cat(levels)
 
 
 def _changed(before: Sprites, after: Sprites) -> Bool[Tensor, " batch"]:

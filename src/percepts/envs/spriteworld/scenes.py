@@ -30,11 +30,11 @@ from percepts.rendering.shapes import Polygon
 
 
 class SpriteworldScenes(SceneDataset):
-    """Scenes of Spriteworld's sprites (Watters et al. 2019), as the arena of one of its tasks begins an episode.
+    """Scenes of sprites with which the arena of one of Spriteworld's tasks begins an episode.
 
-    Properties: `shape` (0 none, then the twelve shapes and the task's own), `x` to the right and `y` **up** in [0, 1],
-    `angle` in radians (counter-clockwise, from 0 to 2π), `scale`, the RGB `colour` as drawn, and the `layer`, 1 for the
-    farthest sprite.
+    (Watters et al. 2019.) Properties: `shape` (0 none, then the twelve shapes and the task's own), `x` to the right
+    and `y` **up** in [0, 1], `angle` in radians (counter-clockwise, from 0 to 2π), `scale`, the RGB `colour` as drawn,
+    and the `layer`, 1 for the farthest sprite.
 
     Raises:
         ConfigError: no images, an unknown task or mode, or settings of pictures that cannot be.

@@ -28,7 +28,6 @@ from percepts.envs.spriteworld.env import (
     Arrays,
     action_tensor,
     arrays,
-    backdrop,
     check_options,
     check_render_mode,
     checked_seed,
@@ -37,7 +36,7 @@ from percepts.envs.spriteworld.env import (
     observation_space,
     picture,
 )
-from percepts.envs.spriteworld.observations import Screen
+from percepts.envs.spriteworld.observations import Screen, backdrop
 
 Bools = NDArray[np.bool_]
 
