@@ -64,6 +64,7 @@ def grow(
     blocks: Callable[[int], Iterator[Block]],
     dtypes: Mapping[str, str] | None = None,
     remember: Callable[[], dict[str, Any]] = dict,
+    rows_per_shard: int | None = None,
 ) -> Plan:
     """Make `folder` hold the first `wanted` rows, or all; rows of finished shards are not asked for again.
 
@@ -76,6 +77,7 @@ def grow(
         blocks: given a row number, yields the rows from there on in blocks of any sizes.
         dtypes: as which fields are delivered, where that is not as the blocks have them.
         remember: asked for JSON data about the source when it has no more rows.
+        rows_per_shard: of a new folder; by default as many as take about 128 MB.
 
     Raises:
         PerceptsError: the disk is full or not writable; finished shards stay, and the next call goes on after them.
@@ -94,7 +96,7 @@ def grow(
         _clear_abandoned(folder)
         whole = sum(length == plan.rows_per_shard for length in lengths) if plan is not None else 0
         start = whole * plan.rows_per_shard if plan is not None else 0
-        return _write(folder, key, plan, whole, wanted, blocks(start), dtypes or {}, remember)
+        return _write(folder, key, plan, whole, wanted, blocks(start), dtypes or {}, remember, rows_per_shard)
 
 
 @contextlib.contextmanager
@@ -127,6 +129,7 @@ def _write(
     blocks: Iterator[Block],
     dtypes: Mapping[str, str],
     remember: Callable[[], dict[str, Any]],
+    rows_per_shard: int | None,
 ) -> Plan:
     """Write the rows of `blocks` from the beginning of `shard` on."""
     waiting: list[dict[str, NDArray[Any]]] = []
@@ -136,7 +139,8 @@ def _write(
         rows = {name: narrow(one) if fields[name].large else one for name, one in block.items()}
         if plan is None:
             bytes_ = sum(one.nbytes for one in rows.values()) // len(next(iter(rows.values())))
-            plan = Plan(key, max(_SHARD_BYTES // max(bytes_, 1), 1), fields, False, {})
+            size = rows_per_shard or max(_SHARD_BYTES // max(bytes_, 1), 1)
+            plan = Plan(key, size, fields, False, {})
             plan.write(folder)
         waiting.append(rows)
         count += len(next(iter(rows.values())))
