@@ -8,8 +8,7 @@ actions about which it is wrong. No reward, no discount.
 In every step all arenas act once, and both networks learn from replayed transitions: the transition model minimises its
 error, then the explorer learns how large that error still is, as log(1 + e / e₀) with e₀ a running median. Everything
 is a function of (seed, step), so a loop that is stopped, saved (`state_dict`), and resumed ends with the same bits as
-an unbroken one. The paper's sizes are unknown; the numbers here are those of a pilot on ground-truth slots, in which
-25 600 transitions made the explorer hit sprites eight times as often as chance, and 0.6 of the error of chance remained.
+an unbroken one. The paper's sizes are unknown; the numbers here are proposed, and were tried on ground-truth slots.
 """
 
 from __future__ import annotations

@@ -177,7 +177,7 @@ class CriticPolicy(Explorer):
         """
 
         hidden: tuple[int, ...] = (128, 128)
-        candidates: int = 24
+        candidates: int = 64
         temperature: float = 0.3
         crowd: int = 4
 

@@ -76,7 +76,7 @@ def read_snapshot(folder: Path | str, kind: str) -> dict[str, Any]:
 
 
 def tensors_of(value: Any) -> dict[str, Any]:
-    """The tensors of a dataclass and of the dataclasses in it, by the names of the fields; other fields are left out."""
+    """The tensors of a dataclass and of the dataclasses in it, by the names of the fields, and nothing else."""
     found: dict[str, Any] = {}
     for field in dataclasses.fields(value):
         part = getattr(value, field.name)

@@ -55,8 +55,8 @@ class World:
 
     def __init__(self, arena: Arena, observer: Observer, encoder: SlotEncoder, observes: tuple[str, ...] = ()) -> None:
         self.arena, self.encoder = arena, encoder
-        keys = dict.fromkeys((*encoder.observes, *observes))
-        self.observer = replace(observer, keys=tuple(keys))
+        keys: Any = tuple(dict.fromkeys((*encoder.observes, *observes)))
+        self.observer = replace(observer, keys=keys)
         self.action = action_size(arena)
 
     def look(self, sprites: Sprites) -> Seen:
