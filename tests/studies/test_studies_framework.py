@@ -116,3 +116,17 @@ def test_the_tiny_preset_runs_from_end_to_end(name: str, tmp_path: Path, monkeyp
     assert len(summary["figures"]) >= 2
     assert all((tmp_path / path).stat().st_size > 5000 for path in summary["figures"])
     assert f"percepts reproduce {name} --preset tiny" in (tmp_path / "RESULTS.md").read_text()
+    if name in ("monet", "iodine"):
+        check_measures_of_claims(name, summary, tmp_path / "runs")
+
+
+def check_measures_of_claims(name: str, summary: dict, runs: Path) -> None:
+    """Every number that the claims at cpu read is measured at tiny, too (with one seed, and no single slot)."""
+    arms: dict[str, list[RunResult]] = {}
+    for run in summary["runs"]:
+        measured = json.loads((runs / run["run"] / "evaluation.json").read_text())
+        arms[run["arm"]] = 3 * [RunResult(run["seed"], Run(runs / run["run"]), measured, run["scores"])]
+    arms["single slot"] = arms["MONet" if name == "monet" else "IODINE"]
+    found = Results(arms, summary["across"])
+    for claim in STUDIES[name].presets["cpu"].claims:
+        assert isinstance(claim.measure(found), float), claim.statement

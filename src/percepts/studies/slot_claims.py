@@ -130,10 +130,9 @@ def sweep_claims(
     arm: str, kind: Literal["slots", "steps"], trained: int, values: Iterable[int], paper: str
 ) -> tuple[Claim, ...]:
     """ARI-FG of the arm `arm` with other numbers of slots or steps than the `trained` one."""
-    words = {"slots": "slots", "steps": "steps of refinement"}[kind]
     return tuple(
         Claim(
-            statement=f"{arm}: ARI-FG with {value} {words} instead of {trained} (mean of seeds)",
+            statement=f"{arm}: ARI-FG with {kind} = {value} at test time, {trained} in training (mean of seeds)",
             measure=partial(Results.mean, arm=arm, name=f"{kind}_{value}.ari_fg"),
             paper=paper,
         )

@@ -19,6 +19,7 @@ from percepts.data.scenes import SceneDataset
 from percepts.metrics.segmentation import segmentation_scores
 from percepts.metrics.segmentation_colour import colour_clusters, property_labels
 from percepts.metrics.segmentation_completion import occlusion_completion
+from percepts.objects.explanation import Belief
 from percepts.report.plates import Plate
 from percepts.report.slot_refinement import refinement_plate
 from percepts.report.slots import decomposition_plate
@@ -111,14 +112,17 @@ def refinement_scores(
     found: dict[int, dict[str, list[float]]] = {number: {"ari_fg": [], "nll": []} for number in steps}
     for indices in torch.arange(count).split(BATCH):
         batch = dataset.gather(indices, next(model.parameters()).device)
-        for number, values in found.items():
-            # The last belief of an inference is drawn by its means, those before it by samples.
-            *_, belief = model.infer(batch["image"], number)
-            values["nll"] += belief.nll.tolist()
+        for number, seen in enumerate(model.infer(batch["image"], max(found))):
+            if number not in found:
+                continue
+            # Inference goes on from samples; what is scored is what it would have shown had it ended here, the means.
+            belief = Belief(seen.posterior.parameters, None)
+            end = model.explain(batch["image"], belief, torch.zeros_like, model.scale(), keep=False, refines=False)
+            found[number]["nll"] += end.nll.tolist()
             scores = segmentation_scores(
-                batch["segmentation"].cpu(), labels(belief.log_mask).cpu(), backgrounds=dataset.backgrounds
+                batch["segmentation"].cpu(), labels(end.log_mask).cpu(), backgrounds=dataset.backgrounds
             )
-            values["ari_fg"] += list(scores["ari_fg"].details["per_image"])
+            found[number]["ari_fg"] += scores["ari_fg"].details["per_image"].tolist()
     return {number: {name: mean(values) for name, values in row.items()} for number, row in found.items()}
 
 
