@@ -145,14 +145,14 @@ def policies(task: str) -> dict[str, float]:
 
 
 def figures(results: Results) -> dict[str, Plate]:
-    """Success by rewarded steps, train beside held-out, and what the explorations click on."""
-    from percepts.studies.cobra_figures import efficiency_plate, exploration_plate, robustness_plate
+    """Success by rewarded steps, and what explorations hit."""
+    from percepts.studies.cobra_plates import exploration_plate, learning_plate
 
     found = results.across["pipelines"]
+    explored = {"curious": "COBRA", "curious, noise 0.05": "few transitions, noise", "random": "random exploration"}
     return {
-        "efficiency": efficiency_plate(found["COBRA"], results.across["policies"], results.across["model-free"]),
-        "robustness": robustness_plate(found["COBRA"]),
-        "exploration": exploration_plate(found["COBRA"], found["random exploration"]),
+        "learning": learning_plate(found["COBRA"], results.across["policies"]),
+        "exploration": exploration_plate({name: found[variant] for name, variant in explored.items()}),
     }
 
 
