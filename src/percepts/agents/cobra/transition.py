@@ -148,7 +148,8 @@ class ActionNetwork(nn.Module):
         self, parts: list[Float[Tensor, "*#batch _"]], action: Float[Tensor, "*#batch _"]
     ) -> Float[Tensor, "*batch outputs"]:
         weights = self.first.weight.split(self.widths, 1)
-        total = F.linear(parts[0], weights[0], self.first.bias)
-        for part, weight in zip([*parts[1:], action], weights[1:]):
+        given = [*parts, action]
+        total = F.linear(given[0], weights[0], self.first.bias)
+        for part, weight in zip(given[1:], weights[1:]):
             total = total + F.linear(part, weight)
         return self.last(self.middle(total))
