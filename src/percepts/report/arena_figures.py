@@ -238,6 +238,7 @@ def play_episodes(arena: Arena, agent: Agent, episodes: int, seed: int, look: Lo
     while not bool(state.finished.all()):
         going = ~state.finished
         action, memory = agent.act(look(state.sprites), memory)
+        action = action.to(state.sprites.position.device)
         shown = action_arrows(arena.config.actions, action, state.sprites)
         state, outcome = arena.step(state, action)
         # Noise may have moved the click: what was really hit counts.

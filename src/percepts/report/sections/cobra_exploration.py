@@ -151,11 +151,12 @@ def _uniform(material: PipelineMaterial) -> str:
 
 def _clicks(material: PipelineMaterial, own: str) -> Plate:
     shown = [name for name in material.policies() if name in ("random", own)]
+    noiseless = ", before the noise that is added" if material.config.noise else ""
     return exploration_plate(
         scene_clicks(material, shown),
         shown,
         f"Where each policy clicks in three scenes ({CLICKS:,} single actions each; brightness is density on one "
-        f"scale) and {ARROWS} of these actions: orange hit a sprite, grey miss.",
+        f"scale) and {ARROWS} of these actions: orange hit a sprite, grey miss{noiseless}.",
     )
 
 
