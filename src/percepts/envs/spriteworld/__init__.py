@@ -25,6 +25,7 @@ from percepts.envs.spriteworld.configs import (
 from percepts.envs.spriteworld.examples import goal_finding_clustering, goal_finding_embodied
 from percepts.envs.spriteworld.generators import Chain, Generate, OneOf, SceneGenerator, Shuffled, shapes
 from percepts.envs.spriteworld.observations import Observer
+from percepts.envs.spriteworld.one_sprite import exploration_one_sprite, goal_finding_one_sprite
 from percepts.envs.spriteworld.physics import Bounce, Drift, PairForces, Physics, Pushing
 from percepts.envs.spriteworld.scenes import SpriteworldScenes
 from percepts.envs.spriteworld.state import DEFAULTS, FACTORS, SHAPES, Sprites
@@ -71,8 +72,10 @@ __all__ = [
     "Streams",
     "Task",
     "cobra_task",
+    "exploration_one_sprite",
     "goal_finding_clustering",
     "goal_finding_embodied",
+    "goal_finding_one_sprite",
     "register_task",
     "shapes",
     "task_config",
