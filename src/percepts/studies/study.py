@@ -157,6 +157,7 @@ class Scale:
         claims: that can be tested at this size.
         agents: what is trained and measured beside experiments, as JSON data for `Results.across`, with the entry
             "minutes" of training; gets a folder of its own, in which it goes on where it was stopped.
+        downstream: the same for what is trained on the arms' runs; gets them, the folder and the number of workers.
         compare: what is measured across the runs, as JSON data for `Results.across`.
         figures: pictures of the results, by file name without ending.
     """
@@ -165,6 +166,7 @@ class Scale:
     arms: Mapping[str, Arm] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     agents: Callable[[Path], dict[str, Any]] | None = None
+    downstream: Callable[[Results, Path, int | None], dict[str, Any]] | None = None
     compare: Callable[[Results], dict[str, Any]] | None = None
     figures: Callable[[Results], dict[str, Plate]] | None = None
 
@@ -229,6 +231,8 @@ def reproduce(name: str, preset: str, out: Path, workers: int | None = None) -> 
     results = carry_out(study, scale, out, workers)
     if scale.agents is not None:
         results.across = scale.agents(out / f"{name}-{preset}")
+    if scale.downstream is not None:
+        results.across = results.across | scale.downstream(results, out / f"{name}-{preset}", workers)
     if scale.compare is not None:
         results.across = results.across | scale.compare(results)
     file = Path("results") / f"{name}-{preset}.json"
