@@ -251,9 +251,14 @@ def _fast(
     observer: Observer, sprites: Sprites, colour: UInt8[Tensor, "batch sprites 3"], grey: UInt8[Tensor, "batch 3"]
 ) -> Pictures:
     with_layers = "layers" in observer.keys
+    shapes, shape = sprites.outlines, sprites.shape * sprites.present
+    if shape.device.type == "cpu" and shape.numel():
+        # Every shape is work; scenes have few of them.
+        used, shape = shape.unique(return_inverse=True)
+        shapes = tuple(shapes[number] for number in used.tolist())
     scene = SpriteScene(
-        shapes=sprites.outlines,
-        shape=sprites.shape * sprites.present,
+        shapes=shapes,
+        shape=shape,
         position=torch.where(sprites.present[..., None], sprites.position, 0.0).float(),
         scale=torch.where(sprites.present, sprites.scale, 0.0).float(),
         angle=torch.where(sprites.present, sprites.angle, 0.0).deg2rad().float(),
