@@ -17,12 +17,16 @@ from types import TracebackType
 from typing import Any, Self
 
 import numpy as np
-from gymnasium import spaces
 from numpy.typing import NDArray
 
 from percepts.core.errors import DataError
+from percepts.core.optional import require_package
 from percepts.envs.spriteworld.compat import StepType, TimeStep
 from percepts.envs.spriteworld.env import SpriteworldEnv
+
+require_package("gymnasium", extra="envs")
+
+from gymnasium import spaces  # noqa: E402
 
 __all__ = ["DmEnvironment", "Spec", "StepType", "TimeStep"]
 

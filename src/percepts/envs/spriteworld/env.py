@@ -14,18 +14,22 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gymnasium
 import numpy as np
 import torch
-from gymnasium import spaces
 from numpy.typing import NDArray
 from torch import Tensor
 
 from percepts.core.errors import ConfigError, DataError, nearest
+from percepts.core.optional import require_package
 from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
 from percepts.envs.spriteworld.configs import Noise, SpriteworldConfig, task_config
 from percepts.envs.spriteworld.observations import Observer, Screen, backdrop
 from percepts.envs.spriteworld.state import FACTORS, Sprites
+
+require_package("gymnasium", extra="envs")
+
+import gymnasium  # noqa: E402
+from gymnasium import spaces  # noqa: E402
 
 Arrays = dict[str, NDArray[Any]]
 

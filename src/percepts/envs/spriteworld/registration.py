@@ -7,9 +7,12 @@ Importing this module makes the ids known; in one line:
 
 from __future__ import annotations
 
-import gymnasium
-
+from percepts.core.optional import require_package
 from percepts.envs.spriteworld.configs import TASKS
+
+require_package("gymnasium", extra="envs")
+
+import gymnasium  # noqa: E402
 
 VERSION = 0
 """Of all ids; it rises when trajectories change."""

@@ -16,12 +16,11 @@ from typing import Any
 
 import numpy as np
 import torch
-from gymnasium.vector import AutoresetMode, VectorEnv
-from gymnasium.vector.utils import batch_space
 from numpy.typing import NDArray
 from torch import Tensor
 
 from percepts.core.errors import ConfigError, DataError
+from percepts.core.optional import require_package
 from percepts.envs.spriteworld.arena import ArenaState, Outcome
 from percepts.envs.spriteworld.configs import Noise, SpriteworldConfig, task_config
 from percepts.envs.spriteworld.env import (
@@ -37,6 +36,11 @@ from percepts.envs.spriteworld.env import (
     picture,
 )
 from percepts.envs.spriteworld.observations import Screen, backdrop
+
+require_package("gymnasium", extra="envs")
+
+from gymnasium.vector import AutoresetMode, VectorEnv  # noqa: E402
+from gymnasium.vector.utils import batch_space  # noqa: E402
 
 Bools = NDArray[np.bool_]
 
