@@ -10,6 +10,7 @@ import contextlib
 import dataclasses
 import os
 import shutil
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
 from typing import Any
@@ -150,12 +151,22 @@ def measured(agents: list[CobraAgent]) -> dict[str, Any]:
     }
 
 
-def steps_to_solved(curves: list[Curve], level: float = SOLVED) -> int:
+def steps_to_solved(curves: Sequence[Curve], level: float = SOLVED) -> int:
     """The first number of rewarded steps with this mean success; twice the last one where none has it."""
-    points = zip(*(curve.points for curve in curves), strict=True)
-    middle = Curve(tuple((row[0][0], mean(success for _, success in row)) for row in points))
+    middle = mean_curve(curves)
     found = middle.steps_to(level)
     return 2 * middle.points[-1][0] if found is None else found
+
+
+def mean_curve(curves: Sequence[Curve]) -> Curve:
+    """The mean success of several agents that were measured after the same numbers of steps."""
+    rows = zip(*(curve.points for curve in curves), strict=True)
+    return Curve(tuple((row[0][0], mean(success for _, success in row)) for row in rows))
+
+
+def curve_of(points: Sequence[Sequence[float]]) -> Curve:
+    """A curve from JSON data."""
+    return Curve(tuple((int(steps), success) for steps, success in points))
 
 
 def random_success(episodes: int = 300) -> dict[str, float]:

@@ -5,10 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from percepts.agents.cobra.evaluate import Curve, band
+from percepts.agents.cobra.evaluate import band
 from percepts.report.cobra_figures import Efficiency, efficiency_plate
 from percepts.report.cobra_material import Point
 from percepts.report.plates import Plate
+from percepts.studies.cobra_udr_agents import curve_of, mean_curve
 
 Acted = Mapping[str, Any]
 """What was measured of the agents of an encoder."""
@@ -32,12 +33,14 @@ def curves_plate(arms: Sequence[str], found: Mapping[str, Any]) -> Plate:
         for title, acted in panels.items()
     ]
     caption = (
-        "Mean success by rewarded steps over all agents of the encoders of a β; bands are 95 % intervals of the mean "
-        "over agents. Random: uniform actions."
+        "Mean success by rewarded steps over the encoders of a β (of the true factors: over agents); bands are 95 % "
+        "intervals of the mean. Random: uniform actions."
     )
     return efficiency_plate(drawn, caption)
 
 
 def _band(acted: Sequence[Acted], mode: str) -> tuple[Point, ...]:
-    curves = [Curve(tuple((int(step), share) for step, share in one)) for each in acted for one in each["curves"][mode]]
-    return tuple(Point(row.steps, row.mean, (row.low, row.high)) for row in band(curves))
+    """Over encoders, or over the agents of the only one."""
+    curves = [[curve_of(points) for points in one["curves"][mode]] for one in acted]
+    independent = curves[0] if len(curves) == 1 else [mean_curve(own) for own in curves]
+    return tuple(Point(row.steps, row.mean, (row.low, row.high)) for row in band(independent))
