@@ -35,6 +35,8 @@ Observation = dict[str, Tensor]
 
 PICTURES = ("image", "segmentation", "layers")
 """The keys that take drawing."""
+_AT_ONCE = 32
+"""Scenes whose pictures become bytes at a time: as many as the caches hold."""
 
 
 @dataclass(frozen=True)
@@ -269,7 +271,11 @@ def _fast(
     drawn = render_sprites(
         scene, observer.height, observer.width, segmentation="segmentation" in observer.keys, coverage=with_layers
     )
-    image = _bytes(drawn.image).permute(0, 2, 3, 1).contiguous()
+    image = torch.empty(len(sprites), observer.height, observer.width, 3, dtype=torch.uint8, device=colour.device)
+    at_once = _AT_ONCE if image.device.type == "cpu" else max(len(image), 1)
+    for part, to in zip(drawn.image.split(at_once), image.split(at_once)):
+        for channel, plane in enumerate(_bytes(part).unbind(1)):
+            to[..., channel] = plane
     layers = None
     if drawn.coverage is not None:
         plain = colour[:, :, None, None].expand(-1, -1, observer.height, observer.width, -1)
@@ -278,7 +284,8 @@ def _fast(
 
 
 def _bytes(image: Tensor) -> UInt8[Tensor, "..."]:
-    return (image * 255).round_().clamp_(0, 255).to(torch.uint8)
+    """Numbers in [0, 1], which are overwritten, as bytes. By way of int32: half of the time on CPUs."""
+    return image.mul_(255).add_(0.5).int().to(torch.uint8)
 
 
 def _pillow(
