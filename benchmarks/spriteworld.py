@@ -15,16 +15,17 @@ from typing import Any
 import numpy as np
 import torch
 
-from benchmarks import rasteriser
+from benchmarks import rasteriser, spriteworld_original
 from benchmarks.rasteriser import ANTI_ALIASING, NAMES, SCALE, SCENES, SIZE, SPRITES
 from percepts.envs.spriteworld.state import SHAPES, Sprites
+from percepts.envs.spriteworld.vector import SpriteworldVectorEnv
 from percepts.rendering.exact_sprites import render_sprites_exactly
 from percepts.rendering.sprites2d import render_sprites
 
 
 def measure() -> dict[str, Any]:
     """All parts."""
-    return {"name": "spriteworld", "renderer": renderer()}
+    return {"name": "spriteworld", "renderer": renderer(), "environment": environment()}
 
 
 def renderer(turns: int = 3) -> dict[str, Any]:
@@ -59,6 +60,76 @@ def renderer(turns: int = 3) -> dict[str, Any]:
         "equal_frames": float(equal.mean()),
         "targets": {"exact_with_masks": 800, "fast_with_masks": 3000, "equal_frames": 1},
     }
+
+
+def environment(turns: int = 3, steps: int = 102) -> dict[str, Any]:
+    """Steps a second of 256 arenas in one vector environment beside the original's single one: uniform actions, new
+    episodes and infos included. Targets: a rendered step ≥ 50 times the original's; without pictures ≥ 50 000 steps/s,
+    clustering ≥ 20 000.
+
+    CPU time with one thread on both sides, the best of several turns; "…_two_threads" is wall-clock time. Arenas in
+    which nothing has moved are not drawn again, which is most of them when actions are uniform; "…_all_drawn" draws all
+    of them in every step, as the original does.
+    """
+    rates: dict[str, dict[str, float]] = {}
+    original: dict[str, float] = {}
+    threads = torch.get_num_threads()
+    for _ in range(turns):
+        for name, rate in spriteworld_original.measure()["steps_per_second"].items():
+            original[name] = max(rate, original.get(name, 0.0))
+        for task in TASKS:
+            own = rates.setdefault(task, {})
+            for name, settings in OBSERVERS.items():
+                torch.set_num_threads(1)
+                rate = _steps_per_second(task, settings, steps, time.process_time)
+                own[name] = max(rate, own.get(name, 0.0))
+            torch.set_num_threads(2)
+            rate = _steps_per_second(task, OBSERVERS["unrendered"], steps, time.perf_counter)
+            own["unrendered_two_threads"] = max(rate, own.get("unrendered_two_threads", 0.0))
+    torch.set_num_threads(threads)
+    peers = {task: task.replace("-", "_") for task in TASKS}
+    ratios = {
+        task: {
+            name: rate / original[peers[task] + (" unrendered" if name.startswith("unrendered") else "")]
+            for name, rate in rates[task].items()
+        }
+        for task in TASKS
+    }
+    return {
+        "arenas": ARENAS,
+        "steps_per_second": rates,
+        "original_steps_per_second": original,
+        "ratios": ratios,
+        "targets": {"rendered_ratio": 50, "unrendered": 50_000, "unrendered_clustering": 20_000},
+    }
+
+
+ARENAS = 256
+TASKS = ("exploration", "goal-finding-new-position", "goal-finding-more-targets", "clustering", "sorting")
+OBSERVERS: dict[str, dict[str, Any]] = {
+    "unrendered": {"keys": ("factors", "present")},
+    "exact": {"keys": ("image",)},
+    "exact_with_masks": {"keys": ("image", "segmentation")},
+    "exact_all_drawn": {"keys": ("image",)},
+    "fast": {"keys": ("image",), "renderer": "fast"},
+    "fast_with_masks": {"keys": ("image", "segmentation"), "renderer": "fast"},
+    "fast_all_drawn": {"keys": ("image",), "renderer": "fast"},
+}
+
+
+def _steps_per_second(task: str, settings: dict[str, Any], steps: int, clock: Callable[[], float]) -> float:
+    """Of all arenas together, with 64 x 64 pictures where there are any."""
+    envs = SpriteworldVectorEnv(ARENAS, task, **settings)
+    if settings is OBSERVERS["exact_all_drawn"] or settings is OBSERVERS["fast_all_drawn"]:
+        envs._screen = envs.observer  # type: ignore[assignment]
+        steps = min(steps, 22)
+    envs.reset(seed=0)
+    rng = np.random.default_rng(0)
+    envs.step(rng.random((ARENAS, 4), dtype=np.float32))
+    start = clock()
+    for _ in range(steps):
+        envs.step(rng.random((ARENAS, 4), dtype=np.float32))
+    return ARENAS * steps / (clock() - start)
 
 
 def _works(position: np.ndarray, shape: np.ndarray, colour: np.ndarray) -> dict[str, tuple[Callable[[], Any], int]]:
