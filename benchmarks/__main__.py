@@ -18,6 +18,7 @@ NAMES = (
     "udr",
     "segmentation",
     "rasteriser",
+    "spriteworld",
     "raycaster",
     "slots",
     "engine",

@@ -7,8 +7,10 @@ from torch import Tensor
 
 from percepts.core.random import Key, derive_seed
 
-_STEP = 0x9E3779B97F4A7C15 - (1 << 64)
-_MIX = (0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64))
+STEP = 0x9E3779B97F4A7C15 - (1 << 64)
+"""What SplitMix64 adds to its state for every number."""
+ROUNDS = ((30, 0xBF58476D1CE4E5B9 - (1 << 64)), (27, 0x94D049BB133111EB - (1 << 64)))
+"""Shifts and factors of its mixing; a last shift by 31 follows."""
 
 
 def hashed_uniform(numbers: Int64[Tensor, "*shape"], seed: int, *keys: Key) -> Float64[Tensor, "*shape"]:
@@ -16,13 +18,21 @@ def hashed_uniform(numbers: Int64[Tensor, "*shape"], seed: int, *keys: Key) -> F
 
     The hash is SplitMix64 (Steele, Lea & Flood 2014) in wrapping 64-bit integers; its upper 53 bits become the result.
     """
-    mixed = (numbers + 1).mul_(_STEP).add_(derive_seed(seed, *keys))
-    for shift, factor in zip((30, 27), _MIX):
-        mixed.bitwise_xor_(_shifted(mixed, shift)).mul_(factor)
-    mixed.bitwise_xor_(_shifted(mixed, 31))
-    return _shifted(mixed, 11).double().mul_(2.0**-53)
+    return unit_of(mixed((numbers + 1).mul_(STEP).add_(derive_seed(seed, *keys))))
 
 
-def _shifted(bits: Tensor, by: int) -> Tensor:
+def mixed(bits: Int64[Tensor, "*shape"]) -> Int64[Tensor, "*shape"]:
+    """The hashes of whole states, in place."""
+    for shift, factor in ROUNDS:
+        bits.bitwise_xor_(shifted(bits, shift)).mul_(factor)
+    return bits.bitwise_xor_(shifted(bits, 31))
+
+
+def unit_of(bits: Int64[Tensor, "*shape"]) -> Float64[Tensor, "*shape"]:
+    """The upper 53 bits as a number in [0, 1)."""
+    return shifted(bits, 11).double().mul_(2.0**-53)
+
+
+def shifted(bits: Int64[Tensor, "*shape"], by: int) -> Int64[Tensor, "*shape"]:
     """`bits` moved right with zeros from the left; torch's own shift repeats the sign."""
     return (bits >> by).bitwise_and_((1 << (64 - by)) - 1)

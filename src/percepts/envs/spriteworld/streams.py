@@ -23,9 +23,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from percepts.core.random import Key, derive_seed
+from percepts.data.hashing import ROUNDS, STEP, mixed, unit_of
 
-_STEP = 0x9E3779B97F4A7C15 - (1 << 64)
-_MIX = (0xBF58476D1CE4E5B9 - (1 << 64), 0x94D049BB133111EB - (1 << 64))
 _SMALLEST = 2.0**-54
 """What stands for 0 where a normal number would be infinite; half of the smallest other uniform number."""
 
@@ -54,8 +53,7 @@ class Streams:
     def uniform(self, *shape: int) -> tuple[Float64[Tensor, "batch *shape"], Self]:
         """The next numbers of every stream, uniform in [0, 1), and the streams after them."""
         bits, streams = self._bits(math.prod(shape))
-        unit = _shifted(bits, 11).double().mul_(2.0**-53)
-        return unit.view(len(self), *shape), streams
+        return unit_of(bits).view(len(self), *shape), streams
 
     def normal(self, *shape: int) -> tuple[Float64[Tensor, "batch *shape"], Self]:
         """The next numbers of every stream, standard normal, and the streams after them."""
@@ -94,25 +92,17 @@ def _hashed(
     key: Int64[Tensor, " batch"], before: Int64[Tensor, " batch"], count: int
 ) -> Int64[Tensor, "batch {count}"]:
     """Numbers `before` to `before + count` of SplitMix64, in wrapping signed integers."""
-    mixed = torch.arange(1, count + 1, device=key.device) + before[:, None]
-    mixed.mul_(_STEP).add_(key[:, None])
-    for shift, factor in zip((30, 27), _MIX):
-        mixed.bitwise_xor_(_shifted(mixed, shift)).mul_(factor)
-    return mixed.bitwise_xor_(_shifted(mixed, 31))
+    numbers = torch.arange(1, count + 1, device=key.device) + before[:, None]
+    return mixed(numbers.mul_(STEP).add_(key[:, None]))
 
 
 def _hashed_on_cpu(key: NDArray[np.int64], before: NDArray[np.int64], count: int) -> NDArray[np.int64]:
     """The same by NumPy, whose unsigned integers are shifted as they should: a third of the time for small batches."""
-    mixed = (np.arange(1, count + 1, dtype=np.int64) + before[:, None]).view(np.uint64)
-    mixed *= np.uint64(_STEP % (1 << 64))
-    mixed += key.view(np.uint64)[:, None]
-    for shift, factor in zip((30, 27), _MIX):
-        mixed ^= mixed >> np.uint64(shift)
-        mixed *= np.uint64(factor % (1 << 64))
-    mixed ^= mixed >> np.uint64(31)
-    return mixed.view(np.int64)
-
-
-def _shifted(bits: Int64[Tensor, "*shape"], by: int) -> Int64[Tensor, "*shape"]:
-    """`bits` moved right with zeros from the left; torch's own shift repeats the sign."""
-    return (bits >> by).bitwise_and_((1 << (64 - by)) - 1)
+    bits = (np.arange(1, count + 1, dtype=np.int64) + before[:, None]).view(np.uint64)
+    bits *= np.uint64(STEP % (1 << 64))
+    bits += key.view(np.uint64)[:, None]
+    for shift, factor in ROUNDS:
+        bits ^= bits >> np.uint64(shift)
+        bits *= np.uint64(factor % (1 << 64))
+    bits ^= bits >> np.uint64(31)
+    return bits.view(np.int64)
