@@ -47,7 +47,9 @@ from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
 from percepts.envs.spriteworld.observations import Observer
 from percepts.training.optimizers import Optimizer
 
-Log = Callable[[dict[str, float]], None]
+Entry = dict[str, int | float]
+"""Named numbers; `step` is the number of transitions."""
+Log = Callable[[Entry], None]
 ExplorerConfig = CriticPolicy.Config | RecursiveBinPolicy.Config | Uniform.Config | RandomObject.Config
 
 
@@ -172,7 +174,7 @@ class Curiosity(Configurable):
             if entry is not None and log is not None:
                 log(entry)
 
-    def step(self) -> dict[str, float] | None:
+    def step(self) -> Entry | None:
         """All arenas act once, and both networks learn; the entry of the log where one is due.
 
         Raises:
@@ -191,7 +193,7 @@ class Curiosity(Configurable):
         self.step_count += 1
         if self.step_count % self.config.log_every and not self.finished:
             return None
-        entry = {"step": self.transitions, **self._window.entry(), "median": self.median or 0.0}
+        entry: Entry = {"step": self.transitions, **self._window.entry(), "median": self.median or 0.0}
         self._window = Window()
         return entry
 

@@ -17,7 +17,7 @@ from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int64, Num
 from torch import Tensor, nn
 
 from percepts.agents.agent import Observation
@@ -134,7 +134,7 @@ def inside_of_sprites(
     factors: Float[Tensor, "batch sprites 10"], present: Tensor, draws: Float[Tensor, "batch count 4"]
 ) -> Float[Tensor, "batch count 2"]:
     """Points inside of random sprites and of the arena, uniform over sprites and over their areas; points beyond the
-    border are drawn back to it, straight towards the sprite's centre.
+    border are drawn back to it, straight towards the sprite's centre. Of a shape that is not Spriteworld's, the centre.
 
     Args:
         factors: in the order of `FACTORS`.
@@ -153,7 +153,8 @@ def inside_of_sprites(
     start, end = corners.gather(2, edge)[:, :, 0], ends.gather(2, edge)[:, :, 0]
     reach, along = draws[..., 2:3].double().sqrt(), draws[..., 3:].double()
     centre = chosen[..., [at["x"], at["y"]]]
-    away = reach * ((1 - along) * start + along * end)
+    known = (shape < len(SHAPES))[..., None]
+    away = known * reach * ((1 - along) * start + along * end)
     room = torch.where(away > 0, (1 - centre) / away, -centre / away).nan_to_num(1.0).clamp(0, 1).amin(-1, keepdim=True)
     return (centre + room * away).clamp(0, 1).to(draws.dtype)
 
@@ -221,18 +222,18 @@ class CriticPolicy(Explorer):
         """Squared difference of the critic and the compressed error."""
         value = self.value(state, action)
         loss = (value - error).square().mean()
-        spread = error.var(correction=0)
-        return loss, {"critic_loss": loss, "critic_explained": 1 - loss / spread.clamp(min=_TINY)}
+        explained = 1 - loss.detach() / error.var(correction=0).clamp(min=_TINY)
+        return loss, {"critic_loss": loss.detach(), "critic_explained": explained}
 
 
-def click_entropy(counts: Float[Tensor, "rows columns"]) -> float:
+def click_entropy(counts: Num[Tensor, "rows columns"]) -> float:
     """The entropy of a histogram of clicks in nats; ln(rows · columns) where they are spread evenly, 0 without any."""
     share = counts.double() / counts.sum().clamp(min=1)
     return float(-(share * share.clamp(min=_TINY).log()).sum()) + 0.0
 
 
-def click_histogram(action: Float[Tensor, "*batch action"], side: int = 8) -> Tensor:
-    """How many clicks lie in each of side × side equal squares, int64; rows go up with y."""
+def click_histogram(action: Float[Tensor, "*batch action"], side: int = 8) -> Int64[Tensor, "rows columns"]:
+    """How many clicks lie in each of side × side equal squares; rows go up with y."""
     cell = (action[..., :2] * side).floor().long().clamp(0, side - 1)
     number = (cell[..., 1] * side + cell[..., 0]).flatten()
     return torch.bincount(number, minlength=side * side).view(side, side)

@@ -40,7 +40,7 @@ class Learner:
             return
         if not bool(loss.isfinite()):
             raise NonFiniteError(
-                f"the loss of the {self.name} became {float(loss)} in update {self.done}", fix="a lower learning rate"
+                f"the loss of the {self.name} became {loss.item()} in update {self.done}", fix="a lower learning rate"
             )
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward(inputs=self.parameters)

@@ -175,7 +175,7 @@ class RecursiveBinPolicy(Explorer):
         weight = ((error - error.mean()) / (spread + _TINY) + correction.log()).softmax(0)
         entropy = entropies.sum(1).mean() - self._most
         loss = -(weight * (chosen.sum(1) + self._most)).sum() - self.config.entropy * entropy
-        return loss, {"policy_loss": loss, "policy_entropy": entropy}
+        return loss, {"policy_loss": loss.detach(), "policy_entropy": entropy.detach()}
 
     @property
     def _most(self) -> float:
