@@ -298,7 +298,7 @@ CPU = Scale(
 TINY = dataclasses.replace(
     CPU,
     arms={f"β={beta}": Arm(experiment=partial(one_sprite, beta, images=300)) for beta in (1, 16)},
-    downstream=partial(act, whole=agent(transitions=256, curve=(10, 30), curve_episodes=4, episodes=4), seeds=(0,)),
+    downstream=partial(act, whole=agent(transitions=256, curve=(20,), curve_episodes=4, episodes=4), seeds=(0,)),
 )
 GPU = dataclasses.replace(
     CPU,
@@ -324,7 +324,7 @@ PAPER = dataclasses.replace(
     downstream=partial(act, whole=agent(64, 204_800, device="auto"), seeds=(0, 1, 2)),
 )
 
-Study(
+STUDY = Study(
     name="cobra_udr",
     title="UDR meets COBRA: encoders ranked without labels, and the agents that see through them",
     presets={"tiny": TINY.shrunk(seeds=(0, 1)), "cpu": CPU, "gpu": GPU, "paper": PAPER},
