@@ -2,9 +2,9 @@
 
     CobraAgent.start(cobra_cpu(), "runs/cobra").run()
 
-With true factors every task has the head that carried over to what is held out: goals and sorting are sums over
-objects; clusters are relations, by differences of hue alone. Shapes matter in none of the tasks and are kept out, as the
-training of a single target shows one kind only.
+With true factors every task has the kind of head that carried over to what is held out: goals and sorting are sums over
+objects; clusters are relations, by differences of hue alone. Shapes matter in none of the tasks and are kept out: with a
+single target, training shows only one kind.
 """
 
 from __future__ import annotations
@@ -68,7 +68,11 @@ def cobra_tiny_pixels() -> CobraAgent.Config:
 
 
 def cobra_cpu() -> CobraAgent.Config:
-    """True factors, all six tasks."""
+    """True factors, all six tasks.
+
+    Measured with one seed only: new shape, new position and more distractors 1.00 as trained and held out after 1000
+    rewarded steps (100 episodes each). An exploration takes about 50 s of one core, 1000 rewarded steps about 20 s.
+    """
     tasks = {name: with_factors(SumHead.Config(reads=PLAIN)) for name in GOALS}
     tasks["clustering"] = with_factors(RelationHead.Config(reads=PLACE, compares=(HUE,)))
     tasks["sorting"] = with_factors(SumHead.Config(reads=PLAIN), steps=4000)
