@@ -12,28 +12,31 @@ if TYPE_CHECKING:
 AGENTS = ("cobra",)
 """What `percepts train` knows beside presets of models."""
 STAGES = ("vision", "explore", "task", "evaluate")
+OF_TASKS = ("task", "evaluate")
 
 
 def train_cobra(words: list[str]) -> int:
     """Train COBRA: vision, exploration without rewards, tasks, evaluation, report; all of it, or one stage."""
     options, settings = _options(words)
+    if options.task and options.stage not in OF_TASKS:
+        raise usage("--task belongs to the stages task and evaluate", "--stage task, or --stage evaluate")
     from percepts.agents.cobra.agent import CobraAgent
     from percepts.training.catalogue import load_rooms
 
     load_rooms()
+    if options.resume is not None and (settings or options.out or options.preset or options.seed is not None):
+        raise usage("--resume goes on with a pipeline as it is", f"percepts train cobra --resume {options.resume}")
+    config = CobraAgent.open(options.resume).config if options.resume is not None else _config(options, settings)
+    if options.print_config:
+        import json
+
+        from percepts.core.config import to_json
+
+        print(json.dumps(to_json(config), indent=2))
+        return 0
     if options.resume is not None:
-        if settings or options.out or options.preset or options.seed is not None:
-            raise usage("--resume goes on with a pipeline as it is", f"percepts train cobra --resume {options.resume}")
         agent = CobraAgent.open(options.resume)
     else:
-        config = _config(options, settings)
-        if options.print_config:
-            import json
-
-            from percepts.core.config import to_json
-
-            print(json.dumps(to_json(config), indent=2))
-            return 0
         from percepts.cli.training import fresh_folder
 
         out = options.out or fresh_folder("cobra")

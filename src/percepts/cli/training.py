@@ -43,6 +43,8 @@ def train(words: list[str]) -> int:
 
         load_rooms()
         run = Run.open(options.resume)
+        if run.info().get("kind") == "cobra":
+            return train_cobra(words)
         default, about = run.config(), f"Resume {options.resume}."
     else:
         chosen = experiments.find_preset(options.preset)

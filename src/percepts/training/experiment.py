@@ -83,14 +83,15 @@ class Data(Config):
         return (Preloaded.Config(dataset=dataset) if self.preload else dataset).build()
 
 
+# Flags lose the name "training" and keep those around the experiment, such as --vision.steps of an agent.
 @dataclass(frozen=True, kw_only=True)
 class Experiment(Config):
     """Everything that determines a run."""
 
     model: Config
     data: Data
-    sampling: Annotated[StreamConfig, tyro.conf.OmitArgPrefixes] = field(default_factory=StreamConfig)
-    training: Annotated[Training, tyro.conf.OmitArgPrefixes] = field(default_factory=Training)
+    sampling: Annotated[StreamConfig, tyro.conf.arg(name="")] = field(default_factory=StreamConfig)
+    training: Annotated[Training, tyro.conf.arg(name="")] = field(default_factory=Training)
     evaluation: Evaluation = field(default_factory=Evaluation)
     seed: int = 0
 

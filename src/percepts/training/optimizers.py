@@ -5,9 +5,10 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import torch
+import tyro
 
 from percepts.core.config import Config
 from percepts.core.errors import ConfigError
@@ -60,7 +61,7 @@ class Optimizer(Config):
     giving a number; torch's is 0.99."""
     clip_norm: float | None = None
     """Largest L2 norm of the group's gradient; None clips nothing."""
-    schedule: Schedule = field(default_factory=Schedule)
+    schedule: Annotated[Schedule, tyro.conf.arg(name="")] = field(default_factory=Schedule)
 
     def __post_init__(self) -> None:
         checks = {

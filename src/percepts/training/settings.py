@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Annotated, Literal
+
+import tyro
 
 from percepts.core.config import Config
 from percepts.core.errors import ConfigError
@@ -19,7 +21,7 @@ class Training(Config):
     """Optimisation steps of the whole run."""
     max_minutes: float | None = None
     """Stop (and save) after this much training time, also counted over resumes."""
-    optimizer: Optimizer = field(default_factory=Optimizer)
+    optimizer: Annotated[Optimizer, tyro.conf.arg(name="")] = field(default_factory=Optimizer)
     group_optimizers: dict[str, Optimizer] = field(default_factory=dict)
     """Other optimisers for single parameter groups, by the group's name."""
     accumulate: int = 1

@@ -1,0 +1,71 @@
+"""`percepts train cobra`: what its flags say, and what it refuses."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from percepts.agents.cobra.agent import CobraAgent
+from percepts.agents.cobra.presets import PIPELINES, cobra_tiny
+from percepts.cli import main
+from percepts.core.config import to_json
+
+
+def printed(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
+    assert main(["train", "cobra", *words, "--print-config"]) == 0
+    return json.loads(capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("name", PIPELINES)
+def test_every_pipeline_has_flags(name: str, capsys: pytest.CaptureFixture[str]):
+    assert printed(capsys, "--preset", name) == json.loads(json.dumps(to_json(PIPELINES[name]())))
+
+
+def test_the_flags_of_the_vision_are_apart_from_those_of_the_pipeline(capsys: pytest.CaptureFixture[str]):
+    words = ("--vision.steps", "7", "--vision.lr", "0.5", "--vision.device", "cuda", "--device", "auto", "--seed", "3")
+    config = printed(capsys, "--preset", "tiny-pixels", *words)
+    training = config["vision"]["training"]
+    assert (training["steps"], training["optimizer"]["lr"], training["device"]) == (7, 0.5, "cuda")
+    assert (config["device"], config["seed"]) == ("auto", 3)
+    assert config["exploration"]["optimizer"]["lr"] != 0.5
+
+
+def test_a_pipeline_on_disk_is_shown_and_not_trained(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    agent = CobraAgent.start(cobra_tiny(), tmp_path / "pipeline")
+    assert printed(capsys, "--resume", str(agent.path)) == json.loads(json.dumps(to_json(agent.config)))
+    # A pipeline is a run like any other to whoever only knows its folder.
+    assert main(["train", "--resume", str(agent.path), "--print-config"]) == 0
+    assert json.loads(capsys.readouterr().out)["type"] == "CobraAgent"
+    assert agent.status()["explore"] == "missing"
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (("--task", "sorting"), "--task belongs to the stages task and evaluate"),
+        (("--task", "sorting", "--stage", "explore"), "--task belongs to the stages task and evaluate"),
+        (("--seed", "1"), "--resume goes on with a pipeline as it is"),
+        (("--noise", "0.05"), "--resume goes on with a pipeline as it is"),
+        (("--stage", "task", "--task", "sortin"), "the task 'sortin' is not in this pipeline"),
+        (("--stage", "task"), "the stage 'explore' was not begun"),
+        (("--stage", "evaluate"), "was not begun, and acting in it needs it"),
+    ],
+)
+def test_what_cannot_be_meant_so_is_refused(
+    words: tuple[str, ...], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    agent = CobraAgent.start(cobra_tiny(), tmp_path / "pipeline")
+    before = sorted(path.name for path in agent.path.iterdir())
+    assert main(["train", "cobra", "--resume", str(agent.path), *words]) == 1
+    assert said in capsys.readouterr().err
+    assert sorted(path.name for path in agent.path.iterdir()) == before
+
+
+@pytest.mark.parametrize("preset", ["tiny", "tinny"])
+def test_a_wrong_command_leaves_no_folder(preset: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["train", "cobra", "--preset", preset, "--out", str(tmp_path / "new"), "--noise", "-1"]
+    assert main(words) == 1
+    assert ("noise" if preset == "tiny" else "did you mean 'tiny'") in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
