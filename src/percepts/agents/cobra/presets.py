@@ -2,9 +2,9 @@
 
     CobraAgent.start(cobra_cpu(), "runs/cobra").run()
 
-With true factors every task has the kind of head that carried over to what is held out: goals and sorting are sums over
-objects; clusters are relations, by differences of hue alone. Shapes matter in none of the tasks and are kept out: with a
-single target, training shows only one kind.
+With true factors every task has the kind of head that carried over to what is held out: goals and sorting are sums of
+objects; clusters are relations, by differences of hue alone. Shapes matter in none of the tasks and are kept out: with
+a single target, training shows only one kind.
 """
 
 from __future__ import annotations
