@@ -47,6 +47,7 @@ def train_cobra(words: list[str]) -> int:
 
 def _carry_out(agent: CobraAgent, options: Any) -> int:
     tasks = options.task or list(agent.config.tasks)
+    status: str
     if options.stage is None:
         status = agent.run()
     elif options.stage == "vision":

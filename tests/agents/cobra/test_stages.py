@@ -269,6 +269,14 @@ def test_a_stage_has_one_process(explored: CobraAgent):
         explored.explore()
 
 
+def test_a_pipeline_has_one_process(explored: CobraAgent):
+    before = Run(explored.path).info()
+    with Run(explored.path).lock(), pytest.raises(RunError, match="is being written by process"):
+        explored.run()
+    # Whoever runs it is not told that it failed.
+    assert Run(explored.path).info() == before
+
+
 def test_a_failing_stage_is_marked_and_can_be_called_again(explored: CobraAgent, monkeypatch: pytest.MonkeyPatch):
     def broken(*_):
         raise OSError("no space left")
@@ -288,6 +296,8 @@ def test_evaluations_are_kept_where_they_are_the_configured_ones(whole: CobraAge
     (agent.path / "evaluation.json").unlink()
     other = agent.evaluate(TASK, "test", planner=RandomShooting(candidates=4, horizon=2))
     assert agent.evaluate(TASK, "test", episodes=3).episodes == 3
+    with pytest.raises(ConfigError, match="episodes = 0"):
+        agent.evaluate(TASK, "test", episodes=0)
     assert agent.scores() == {}
     agent.evaluate(TASK, "test")
     assert agent.scores()[TASK] == {"test": whole.scores()[TASK]["test"]}
@@ -303,6 +313,11 @@ def test_the_pixel_pipeline_runs_from_end_to_end(tmp_path: Path):
     assert Run(agent.path / "tasks" / TASK).info()["built_on"].keys() == {"vision", "exploration"}
     before = contents(agent.vision_path)
     assert agent.train_vision().status == "finished"
+    assert contents(agent.vision_path) == before
+    # A time limit ends it for good, too: what was built on it fits nothing else.
+    Run(agent.vision_path).update(stopped_by="out of time")
+    before = contents(agent.vision_path)
+    assert agent.train_vision().status == "out of time"
     assert contents(agent.vision_path) == before
 
 
@@ -326,6 +341,9 @@ def test_unknown_tasks_are_named_before_anything_is_written(tmp_path: Path, whol
     wrong = replace(config, tasks={"sortin": config.tasks[TASK]})
     with pytest.raises(ConfigError, match="did you mean 'sorting'"):
         CobraAgent.start(wrong, tmp_path / "pipeline")
+    assert not (tmp_path / "pipeline").exists()
+    with pytest.raises(ConfigError, match="expected numbers in \\[0, 1\\]"):
+        CobraAgent.start(replace(config, exploration_task="goal-finding-embodied"), tmp_path / "pipeline")
     assert not (tmp_path / "pipeline").exists()
     with pytest.raises(ConfigError, match=f"did you mean '{TASK}'"):
         whole.train_task("goal-finding-new-shapes")

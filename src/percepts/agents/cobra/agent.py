@@ -33,6 +33,7 @@ from percepts.agents.cobra.slot_models import ColourSegments, ModelSlots, Single
 from percepts.agents.cobra.slots import FULL_SHARE, OracleFactors, SlotEncoder
 from percepts.agents.cobra.task import TaskPhase
 from percepts.agents.cobra.transition import SlotTransition
+from percepts.agents.cobra.world import action_size
 from percepts.agents.spriteworld_policies import Score
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
@@ -47,6 +48,8 @@ from percepts.training.checkpoint import checkpoints, latest_intact, load_weight
 from percepts.training.engine import Outcome
 from percepts.training.experiment import Experiment
 from percepts.training.setup import device_of
+
+MODES = ("train", "test")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -133,14 +136,13 @@ class CobraAgent(Configurable):
         """A new pipeline; `info` goes to its run.json.
 
         Raises:
-            ConfigError: an unknown task; nothing is written.
+            ConfigError: an unknown task, or one whose actions are no numbers in [0, 1]; nothing is written.
             RunError: the folder holds something already.
         """
         agent = cls(config, path)
-        agent.environment(config.exploration_task)
-        for task in config.tasks:
-            for mode in ("train", "test"):
-                agent.environment(task, mode)
+        places = [(config.exploration_task, "train"), *((task, mode) for task in config.tasks for mode in MODES)]
+        for task, mode in places:
+            action_size(agent.environment(task, mode).arena.build())
         Run.create(path, config, kind="cobra", **info)
         return agent
 
@@ -162,17 +164,21 @@ class CobraAgent(Configurable):
 
         Returns:
             Whether it is finished, or a signal stopped it.
+
+        Raises:
+            RunError: another process does it.
         """
         run = Run.open(self.path)
-        run.update(status="running", error=None)
-        try:
-            status = self._run()
-        except BaseException as error:
-            interrupted = isinstance(error, KeyboardInterrupt)
-            reason = None if interrupted else f"{type(error).__name__}: {error}".splitlines()[0]
-            run.update(status="interrupted" if interrupted else "failed", error=reason)
-            raise
-        run.update(status=status, **({"ended": now()} if status == "finished" else {}))
+        with run.lock():
+            run.update(status="running", error=None)
+            try:
+                status = self._run()
+            except BaseException as error:
+                interrupted = isinstance(error, KeyboardInterrupt)
+                reason = None if interrupted else f"{type(error).__name__}: {error}".splitlines()[0]
+                run.update(status="interrupted" if interrupted else "failed", error=reason)
+                raise
+            run.update(status=status, **({"ended": now()} if status == "finished" else {}))
         return status
 
     def _run(self) -> Literal["finished", "interrupted"]:
@@ -184,7 +190,7 @@ class CobraAgent(Configurable):
         for task in self.config.tasks:
             if self.train_task(task).status == "interrupted":
                 return "interrupted"
-            for mode in ("train", "test"):
+            for mode in MODES:
                 if mode not in self.scores().get(task, {}):
                     self.evaluate(task, mode)
         return "finished"
@@ -202,8 +208,9 @@ class CobraAgent(Configurable):
             experiment = dataclasses.replace(self.config.vision, seed=self.config.seed)
             run, _ = experiments.start(experiment, self.vision_path, stage="vision")
         info = run.info()
-        if info["status"] == "finished" and info.get("stopped_by") == "finished":
-            return Outcome("finished", info["step"], info["seconds"], info.get("images_per_second", 0.0))
+        if info["status"] == "finished":  # Also by its time limit: later stages are built on what it is then.
+            speed = info.get("images_per_second", 0.0)
+            return Outcome(info.get("stopped_by", "finished"), info["step"], info["seconds"], speed)
         return experiments.train(run, run.config())
 
     def explore(self) -> stages.StageOutcome:
@@ -246,13 +253,14 @@ class CobraAgent(Configurable):
             planner: another search; None: as configured.
 
         Raises:
-            ConfigError: another task or mode.
+            ConfigError: another task or mode, or no episodes.
             RunError: the task is not learned yet.
         """
         environment = self.environment(task, mode)
         with self._threads():
             agent = self.agent(task, planner)
-            score = evaluate(agent, environment, episodes or self.config.episodes, self.config.seed)
+            count = self.config.episodes if episodes is None else episodes
+            score = evaluate(agent, environment, count, self.config.seed)
         if planner is None and episodes in (None, self.config.episodes):
             self._note(task, mode, score)
         return score
