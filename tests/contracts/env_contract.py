@@ -25,7 +25,7 @@ Single = Callable[..., gymnasium.Env]
 Many = Callable[..., VectorEnv]
 """Makes the twin of some number of them; takes `autoreset_mode` and `render_mode`."""
 MODES = list(AutoresetMode)
-SEED, STEPS = 11, 30
+SEED, STEPS = 11, 24
 
 
 def assert_same(one: Any, other: Any, where: str = "") -> None:

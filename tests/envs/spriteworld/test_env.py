@@ -62,7 +62,7 @@ class TestPicturesOfAGrid(OfConfig):
 class TestBody(OfConfig):
     config = short("goal-finding-embodied")
     observer = {  # noqa: RUF012
-        "keys": ("success", "image"), "height": 16, "width": 16, "renderer": "fast", "image_as": "floats",
+        "keys": ("success", "image"), "height": 12, "width": 12, "supersampling": 1, "image_as": "floats",
     }  # fmt: skip
 
 
