@@ -3,7 +3,8 @@ over to scenes that were never rewarded?
 
 Vision, dynamics and exploration learn without rewards; a task then only needs a reward predictor. At "cpu" vision is
 perfect (the true factors), so that what follows is tested alone; "pixels" and "gpu" see. The paper's numbers could not
-be read: what it claims is in words here, and the thresholds are ours, from a pilot on true factors.
+be read: what it claims is in words here, and the thresholds are ours: those on true factors from a pilot; those on
+pictures are proposals without one.
 """
 
 from __future__ import annotations
@@ -279,33 +280,69 @@ CLAIMS = (
     ),
 )
 
-SEEN = (
-    Claim(
-        statement="ARI-FG of the vision",
-        measure=lambda results: _vision(results, "ari_fg"),
-        threshold=0.80,
-    ),
-    Claim(
-        statement="error of the predicted picture where it changes ÷ that of the picture before",
-        measure=lambda results: statistics.mean(probe(results, "COBRA", "objects/changed_pixels")),
-        threshold=0.5,
-        at_most=True,
-        paper="predictions are shown beside true frames (figure)",
-    ),
-    Claim(
+
+def _seeing_claims(ari: float, changed: float) -> tuple[Claim, ...]:
+    """Of a pipeline that sees: what vision and dynamics must reach."""
+    return (
+        Claim(
+            statement="ARI-FG of the vision",
+            measure=lambda results: _vision(results, "ari_fg"),
+            threshold=ari,
+        ),
+        Claim(
+            statement="error of the predicted picture where it changes ÷ that of the picture before",
+            measure=lambda results: statistics.mean(probe(results, "COBRA", "objects/changed_pixels")),
+            threshold=changed,
+            at_most=True,
+            paper="predictions are shown beside true frames (unverified)",
+        ),
+    )
+
+
+def _seeing_hits(threshold: float | None) -> Claim:
+    return Claim(
         statement="share of curious actions that hit a sprite",
         measure=lambda results: statistics.mean(hits(results, "COBRA")),
+        threshold=threshold,
         paper=CURIOUS,
-    ),
-    *[
+    )
+
+
+def _seeing_goals(train: float | None, test: float | None) -> tuple[Claim, ...]:
+    told = (("train", "as in training", train), ("test", "on what was held out", test))
+    return tuple(
         Claim(
-            statement=f"{GOALS[0]}: success {told} after {STEPS} rewarded steps, from pictures",
+            statement=f"{GOALS[0]}: success {words} after {STEPS} rewarded steps, from pictures",
             measure=partial(success, task=GOALS[0], mode=mode),
+            threshold=threshold,
             paper=FEW_STEPS,
         )
-        for mode, told in (("train", "as in training"), ("test", "on what was held out"))
-    ],
+        for mode, words, threshold in told
+    )
+
+
+SEEN = (*_seeing_claims(ari=0.80, changed=0.5), _seeing_hits(None), *_seeing_goals(None, None))
+"""Of pictures of 32 × 32 on a CPU; success is reported, not judged."""
+SEEN_LARGE = (
+    *_seeing_claims(ari=0.85, changed=0.35),
+    _seeing_hits(0.3),
+    *_seeing_goals(0.80, 0.70),
+    Claim(
+        statement=f"{GOALS[2]}: success after {STEPS} rewarded steps, from pictures, the worse of the modes",
+        measure=lambda results: min(success(results, GOALS[2], mode) for mode in ("train", "test")),
+        threshold=0.6,
+        paper=FEW_STEPS,
+    ),
+    Claim(
+        statement=f"{GOALS[0]}: success of random actions, the better of the modes",
+        measure=lambda results: max(
+            results.across["policies"][GOALS[0]][f"random.{mode}"] for mode in ("train", "test")
+        ),
+        threshold=0.05,
+        at_most=True,
+    ),
 )
+"""Of pictures of 64 × 64 on a GPU."""
 
 
 def from_pictures(folder: Path, base: str, seeds: tuple[int, ...]) -> dict[str, Any]:
@@ -339,7 +376,7 @@ STUDY = Study(
         "tiny": Scale(seeds=(0,), agents=lambda folder: from_pictures(folder, "tiny-pixels", (0,))),
         "cpu": Scale(seeds=SEEDS, agents=train, claims=CLAIMS, figures=figures),
         "pixels": Scale(seeds=(0,), agents=lambda folder: from_pictures(folder, "cpu-pixels", (0,)), claims=SEEN),
-        "gpu": Scale(seeds=(0,), agents=lambda folder: from_pictures(folder, "gpu", (0,)), claims=SEEN),
-        "paper": Scale(seeds=SEEDS, agents=lambda folder: from_pictures(folder, "gpu", SEEDS), claims=SEEN),
+        "gpu": Scale(seeds=(0,), agents=lambda folder: from_pictures(folder, "gpu", (0,)), claims=SEEN_LARGE),
+        "paper": Scale(seeds=SEEDS, agents=lambda folder: from_pictures(folder, "gpu", SEEDS), claims=SEEN_LARGE),
     },
 )

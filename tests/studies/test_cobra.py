@@ -1,0 +1,53 @@
+"""The study of COBRA: what its claims judge."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+
+import pytest
+
+from percepts.agents.cobra.presets import PIPELINES
+from percepts.studies.cobra import GOALS, STUDY
+
+GOOD = {"ari": 0.85, "changed": 0.35, "hits": 0.3, "train": 0.80, "test": 0.70, "far": 0.6, "random": 0.05}
+"""What pictures on a GPU must reach, to the point."""
+
+
+def seen(**numbers: float) -> SimpleNamespace:
+    """Results of a pipeline that sees, with these numbers."""
+    of = {**GOOD, **numbers}
+    run = {
+        "vision": {"ari_fg": of["ari"]},
+        "probes": {"objects/changed_pixels": of["changed"]},
+        "exploration": [{"hit_fraction": 0.0}] * 3 + [{"hit_fraction": of["hits"]}],
+        "scores": {
+            GOALS[0]: {mode: {"success": of[mode]} for mode in ("train", "test")},
+            GOALS[2]: {"train": {"success": 1.0}, "test": {"success": of["far"]}},
+        },
+    }
+    policies = {GOALS[0]: {"random.train": 0.0, "random.test": of["random"]}}
+    return SimpleNamespace(across={"pipelines": {"COBRA": {"0": run}}, "policies": policies})
+
+
+def verdicts(preset: str, **numbers: float) -> list[bool | None]:
+    return [claim.holds(claim.measure(seen(**numbers))) for claim in STUDY.presets[preset].claims]
+
+
+@pytest.mark.parametrize("preset", ["gpu", "paper"])
+def test_pictures_on_a_gpu_are_judged_and_can_fail(preset: str) -> None:
+    assert set(verdicts(preset)) == {True}
+    for name, wanted in GOOD.items():
+        worse = wanted + 0.01 if name in ("changed", "random") else wanted - 0.01
+        assert verdicts(preset, **{name: worse}).count(False) == 1, name
+    assert {GOALS[0], GOALS[2]} <= PIPELINES["gpu"]().tasks.keys()
+
+
+def test_pictures_on_a_cpu_are_judged_by_vision_and_dynamics_only() -> None:
+    assert verdicts("pixels", ari=0.80, changed=0.5, train=0.0) == [True, True, None, None, None]
+    assert verdicts("pixels", ari=0.79, changed=0.51) == [False, False, None, None, None]
+
+
+@pytest.mark.parametrize("preset", ["cpu", "pixels", "gpu"])
+def test_statements_are_told_apart(preset: str) -> None:
+    statements = [claim.statement for claim in STUDY.presets[preset].claims]
+    assert len(set(statements)) == len(statements)
