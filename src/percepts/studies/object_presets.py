@@ -26,8 +26,8 @@ def monet_sprites24() -> Experiment:
     """MONet on 24x24 images of two sprites of different colours on black: objects in minutes on a CPU.
 
     3 slots, scales 0.09 and 0.11, β = γ = 0.5, batch 32, 1600 steps. Measured here with seeds 0 to 2: ARI-FG
-    0.98, 0.97, 0.95 on a processor with AVX2 and 0.61, 0.63, 0.93 on one with AVX512. The rounding of the processor
-    decides, as another seed would: about a quarter of the runs split one of the sprites. About four minutes on one core.
+    0.98, 0.97, 0.95 on a processor with AVX2 and 0.61, 0.63, 0.93 on one with AVX512: rounding decides as another seed
+    would, and about a quarter of the runs split a sprite. About four minutes on one core.
     """
     return _experiment(monets.monet_small24(), apart_sprites(), fast_training(1600, lr=2e-3))
 
