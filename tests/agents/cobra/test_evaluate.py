@@ -9,12 +9,10 @@ import torch
 
 from percepts.agents.cobra.evaluate import (
     Curve,
-    Robustness,
     amortised_steps,
     band,
     evaluate,
     looking,
-    robustness,
     student_quantile,
 )
 from percepts.agents.spriteworld_policies import GreedyOracle
@@ -109,16 +107,6 @@ def test_a_band_is_the_mean_and_students_interval_over_seeds():
 )
 def test_students_quantiles_are_those_of_the_tables(level: float, freedom: int, value: float):
     assert student_quantile(level, freedom) == pytest.approx(value, rel=2e-5)
-
-
-def test_robustness_is_train_beside_test():
-    seeds = [
-        {"sorting": {"train": 1.0, "test": 0.6}, "clustering": {"train": 1.0}},
-        {"sorting": {"train": 0.8, "test": 0.8}, "clustering": {"train": 1.0, "test": 0.5}},
-    ]
-    (row,) = robustness(seeds)
-    assert row == Robustness("sorting", (1.0, 0.8), (0.6, 0.8))
-    assert row.gap == pytest.approx(0.2)
 
 
 def test_an_exploration_is_shared_by_its_tasks():

@@ -11,7 +11,7 @@ Scenes and noise of an evaluation come from streams of their own: it changes not
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
@@ -144,37 +144,6 @@ def _student_inside(t: float, freedom: int) -> float:
         term *= cos**2 * (number - 1) / number
         total += term
     return 2 / math.pi * (angle + sin * total) if odd else sin * total
-
-
-@dataclass(frozen=True)
-class Robustness:
-    """One task, as trained and as held out.
-
-    Attributes:
-        task: its name.
-        train, test: success of every seed.
-    """
-
-    task: str
-    train: tuple[float, ...]
-    test: tuple[float, ...]
-
-    @property
-    def gap(self) -> float:
-        """Mean success on what was trained, less that on what was held out."""
-        return sum(self.train) / len(self.train) - sum(self.test) / len(self.test)
-
-
-def robustness(scores: Sequence[Mapping[str, Mapping[str, float]]]) -> tuple[Robustness, ...]:
-    """A row for every task that all seeds have in both modes.
-
-    Args:
-        scores: of every seed, success by task and mode.
-    """
-    tasks = [task for task in scores[0] if all({"train", "test"} <= seed.get(task, {}).keys() for seed in scores)]
-    return tuple(
-        Robustness(task, *(tuple(seed[task][mode] for seed in scores) for mode in ("train", "test"))) for task in tasks
-    )
 
 
 def amortised_steps(exploration: int, tasks: int, rewarded: int) -> float:
