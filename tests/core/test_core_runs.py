@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ import pytest
 
 from percepts.core import tables
 from percepts.core.config import Config
-from percepts.core.errors import RunError
+from percepts.core.errors import PerceptsError, RunError
 from percepts.core.runs import Run, find_runs
 
 
@@ -67,6 +68,24 @@ def test_two_processes_cannot_write_one_run(run: Run):
     assert "is being written by process" in other.stderr
     after = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert after.stdout == "locked\n"
+
+
+def test_a_lock_on_a_full_disk_says_so(run: Run, monkeypatch: pytest.MonkeyPatch):
+    def full(*_: object) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("percepts.core.runs.os.write", full)
+        with pytest.raises(PerceptsError, match=r"could not write .*\.lock.*free disk space"), run.lock():
+            pytest.fail("it is not held")
+    with run.lock():  # the failure holds nothing
+        pass
+
+
+def test_a_lock_that_cannot_be_opened_says_so(run: Run):
+    (run.path / ".lock").mkdir()
+    with pytest.raises(PerceptsError, match=r"could not write .*\.lock"), run.lock():
+        pytest.fail("it is not held")
 
 
 def test_damaged_json_is_named(run: Run):

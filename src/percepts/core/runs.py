@@ -21,7 +21,7 @@ import sys
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TextIO
 
 from percepts import __version__
 from percepts.core import files
@@ -134,24 +134,29 @@ class Run:
 
         Raises:
             RunError: another process is writing to this run.
+            PerceptsError: the lock cannot be written.
         """
         path = self.path / ".lock"
-        with open(path, "a+", encoding="utf-8") as file:
+        with _opened(path) as file:
             if not _try_lock(file.fileno()):
                 file.seek(0)
                 raise RunError(
                     f"'{self.path}' is being written by process {file.read().strip() or 'unknown'}",
                     fix="wait for it to end, stop it, or choose another --out",
                 )
-            file.truncate(0)
-            file.write(str(os.getpid()))
-            file.flush()
+            try:
+                file.truncate(0)
+                # Unbuffered: text that waits in a buffer would be written again, and fail again, when the file closes.
+                os.write(file.fileno(), str(os.getpid()).encode())
+            except OSError as error:
+                raise write_error(path, error) from error
             _locked.add(file.fileno())
             try:
                 yield
             finally:
                 _locked.discard(file.fileno())
-                file.truncate(0)
+                with contextlib.suppress(OSError):  # It must not hide what ended the run; the lock goes all the same.
+                    file.truncate(0)
 
     def _taken(self) -> RunError:
         return RunError(
@@ -245,6 +250,13 @@ def _close_locks() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_close_locks)
+
+
+def _opened(path: Path) -> TextIO:
+    try:
+        return open(path, "a+", encoding="utf-8")
+    except OSError as error:
+        raise write_error(path, error) from error
 
 
 def _try_lock(descriptor: int) -> bool:
