@@ -8,11 +8,12 @@ import os
 import time
 from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from percepts.core.config import digest
-from percepts.core.errors import RunError
+from percepts.core.errors import ConfigError, RunError
 from percepts.core.progress import clock_time
 
 if TYPE_CHECKING:
@@ -30,12 +31,15 @@ def train_pipelines(
         workers: processes; None: as many as cores. 0: one after the other in this process.
 
     Raises:
-        RunError: one failed; the others are done.
+        ConfigError: nothing is wanted.
+        RunError: one failed, the others are done; or a worker was killed, and the same call goes on.
         KeyboardInterrupt: stopped; the same call goes on.
     """
     from percepts.agents.cobra.agent import CobraAgent
     from percepts.training.workers import cores
 
+    if not wanted:
+        raise ConfigError("no pipelines to train", "one or more")
     places = {name: folder / digest(config) for name, config in wanted.items()}
     todo = {path: (name, wanted[name]) for name, path in places.items()}
     failed: dict[str, str] = {}
@@ -52,6 +56,11 @@ def train_pipelines(
                 _note(failed, waiting[future], future.result())
                 spent = clock_time(time.monotonic() - started)
                 print(f"{done} of {len(todo)} pipelines, {spent}: {waiting[future]}", flush=True)
+        except BrokenProcessPool as error:
+            raise RunError(
+                "a worker was killed while it trained a pipeline, perhaps for want of memory",
+                fix="repeat the command: what is finished stays, and the rest goes on where it was saved",
+            ) from error
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     if failed:
