@@ -301,11 +301,14 @@ def test_numbered_actions_out_of_range() -> None:
 
 
 def test_bad_settings() -> None:
-    for settings in ({"scale": 0.0}, {"scale": math.nan}, {"noise": -1.0}, {"noise": (1.0, 2.0)},
+    for settings in ({"scale": 0.0}, {"scale": -0.25}, {"scale": math.nan}, {"noise": -1.0}, {"noise": (1.0, 2.0)},
                      {"relative_noise": math.inf}, {"motion_cost": math.nan}, {"bounds": "wrap"},
                      {"movable": Continuous("hue", 0.0, 1.0)}):  # fmt: skip
         with pytest.raises(ConfigError):
             SelectMove(**settings)
+    for noise in ("big", "", ("a", "b", "c", "d"), [0.1]):
+        with pytest.raises(ConfigError, match=r"noise = .*expected a standard deviation"):
+            SelectMove(noise=noise)  # type: ignore[arg-type]
     with pytest.raises(ConfigError, match="step_size"):
         Embodied(step_size=-0.1)
     with pytest.raises(ConfigError, match="ignore"):

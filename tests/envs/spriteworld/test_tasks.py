@@ -354,6 +354,8 @@ def test_bad_settings() -> None:
         Clustering(clusters=(RED,))
     with pytest.raises(ConfigError, match="cluster 1"):
         Clustering(clusters=(RED, Continuous("hue", 0.0, 1.0)))
+    with pytest.raises(ConfigError, match="cluster 2 equals cluster 0"):
+        Clustering(clusters=(*TWO, TWO[0]))
     with pytest.raises(ConfigError, match="reward_bounds"):
         Clustering(clusters=TWO, reward_bounds=(1.0, 0.0))
     with pytest.raises(ConfigError, match="no subtasks"):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from numbers import Real
 from typing import Any
 
 import torch
@@ -81,7 +82,8 @@ def check_cost(value: float) -> None:
 
 def check_deviations(name: str, *values: float) -> None:
     """Raises a ConfigError unless these are one or four standard deviations."""
-    if len(values) not in (1, 4) or not all(math.isfinite(value) and value >= 0 for value in values):
+    good = all(isinstance(value, Real) and math.isfinite(value) and value >= 0 for value in values)
+    if len(values) not in (1, 4) or not good:
         raise ConfigError(f"{name} = {values}", "a standard deviation, or one for each of the four numbers")
 
 

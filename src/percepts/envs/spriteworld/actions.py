@@ -179,7 +179,9 @@ class Clicks(ActionSpace):
 
     @property
     def _deviations(self) -> tuple[float, ...]:
-        return self.noise if isinstance(self.noise, tuple) else (self.noise or 0.0,) * 4
+        if isinstance(self.noise, tuple):
+            return self.noise
+        return (0.0 if self.noise is None else self.noise,) * 4
 
     def _numbers(self, action: Tensor, batch: int) -> Float64[Tensor, "batch 4"]:
         """The action, checked, in float64."""

@@ -154,7 +154,7 @@ class Clustering(Task):
         compat: errors as in the original.
 
     Raises:
-        ConfigError: fewer than two clusters, an unknown factor, or numbers that are not finite.
+        ConfigError: fewer than two clusters, two equal ones, an unknown factor, or numbers that are not finite.
     """
 
     clusters: tuple[Distribution, ...]
@@ -170,6 +170,9 @@ class Clustering(Task):
             raise ConfigError(f"{len(self.clusters)} clusters", "at least two distributions")
         for number, cluster in enumerate(self.clusters):
             check_filter(f"cluster {number}", cluster)
+            if cluster in self.clusters[:number]:
+                first = self.clusters.index(cluster)
+                raise ConfigError(f"cluster {number} equals cluster {first}", "another one: it would have no members")
         for name in ("termination_threshold", "terminate_bonus", "reward_range"):
             _check_finite(name, getattr(self, name))
         if self.reward_bounds is not None:
