@@ -6,7 +6,8 @@
 
 Every task has the modes "train" and "test"; what is held out differs from task to task. Scenes, rewards and lengths are
 those of the released package, version 1.0.2. It dropped the noise on actions, of standard deviation 0.05, two months
-after its first release, and the paper's experiments had it; without noise is the default here as it is there.
+after its first release. That noise is taken to be the paper's setting (unverified); without noise is the default here,
+as it is there.
 
 Factors are listed in the order in which the package draws them, for the sake of `compat`.
 """
@@ -32,7 +33,7 @@ from percepts.envs.spriteworld.tasks import Clustering, FindGoalPosition, MetaAg
 Noise = float | tuple[float, float, float, float] | None
 """Standard deviation of what is added to the four numbers of an action, one or four."""
 PAPER_NOISE = 0.05
-"""Of the first release; the setting of the paper's experiments."""
+"""Of the first release; taken to be the paper's setting (unverified)."""
 
 
 @dataclass(frozen=True, kw_only=True)
