@@ -56,11 +56,11 @@ def train_pipelines(
                 _note(failed, waiting[future], future.result())
                 spent = clock_time(time.monotonic() - started)
                 print(f"{done} of {len(todo)} pipelines, {spent}: {waiting[future]}", flush=True)
-        except BrokenProcessPool as error:
+        except BrokenProcessPool as broken:
             raise RunError(
                 "a worker was killed while it trained a pipeline, perhaps for want of memory",
                 fix="repeat the command: what is finished stays, and the rest goes on where it was saved",
-            ) from error
+            ) from broken
         finally:
             pool.shutdown(wait=False, cancel_futures=True)
     if failed:
