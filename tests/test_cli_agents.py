@@ -50,7 +50,9 @@ def test_a_pipeline_on_disk_is_shown_and_not_trained(tmp_path: Path, capsys: pyt
         (("--noise", "0.05"), "--resume goes on with a pipeline as it is"),
         (("--stage", "task", "--task", "sortin"), "the task 'sortin' is not in this pipeline"),
         (("--stage", "task"), "the stage 'explore' was not begun"),
+        (("--stage", "task"), "Try: percepts train cobra --resume FOLDER --stage explore"),
         (("--stage", "evaluate"), "was not begun, and acting in it needs it"),
+        (("--stage", "evaluate"), "--resume FOLDER --stage task --task goal-finding-new-shape"),
     ],
 )
 def test_what_cannot_be_meant_so_is_refused(
@@ -59,8 +61,26 @@ def test_what_cannot_be_meant_so_is_refused(
     agent = CobraAgent.start(cobra_tiny(), tmp_path / "pipeline")
     before = sorted(path.name for path in agent.path.iterdir())
     assert main(["train", "cobra", "--resume", str(agent.path), *words]) == 1
-    assert said in capsys.readouterr().err
+    assert said.replace("FOLDER", str(agent.path)) in capsys.readouterr().err
     assert sorted(path.name for path in agent.path.iterdir()) == before
+
+
+@pytest.mark.parametrize(
+    ("preset", "stage"), [("tiny", "task"), ("tiny", "evaluate"), ("tiny-pixels", "task"), ("tiny-pixels", "explore")]
+)
+def test_a_new_pipeline_does_not_begin_in_the_middle(
+    preset: str, stage: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    words = ["train", "cobra", "--preset", preset, "--out", str(tmp_path / "new"), "--stage", stage]
+    assert main(words) == 1
+    assert f"--stage {stage} of a new pipeline" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_seed_below_zero_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    assert main(["train", "cobra", "--preset", "tiny", "--out", str(tmp_path / "new"), "--seed", "-1"]) == 1
+    assert "seed = -1; expected 0 or more" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("preset", ["tiny", "tinny"])

@@ -39,10 +39,20 @@ def train_cobra(words: list[str]) -> int:
     else:
         from percepts.cli.training import fresh_folder
 
+        _check_first_stage(options, config)
         out = options.out or fresh_folder("cobra")
         agent = CobraAgent.start(config, out, preset=f"cobra {options.preset or 'cpu'}")
     print(f"pipeline {agent.path}: {_vision_of(agent)}, seed {agent.config.seed}", flush=True)
     return _carry_out(agent, options)
+
+
+def _check_first_stage(options: Any, config: CobraAgent.Config) -> None:
+    """Refuse a stage of a new pipeline that needs other ones, before there is a folder."""
+    if options.stage in OF_TASKS or (options.stage == "explore" and config.vision is not None):
+        raise usage(
+            f"--stage {options.stage} of a new pipeline, which has not begun the stages that it needs",
+            f"percepts train cobra --resume FOLDER --stage {options.stage}, or all stages, without --stage",
+        )
 
 
 def _carry_out(agent: CobraAgent, options: Any) -> int:

@@ -290,6 +290,27 @@ def test_a_failing_stage_is_marked_and_can_be_called_again(explored: CobraAgent,
     assert explored.train_task(TASK).status == "finished"
 
 
+@pytest.mark.parametrize("error", [ValueError("the first"), KeyboardInterrupt("the first")])
+def test_the_first_error_is_told_where_its_note_fails_too(
+    explored: CobraAgent, monkeypatch: pytest.MonkeyPatch, error: BaseException
+):
+    write = Run.update
+
+    def full(run: Run, **info: object) -> None:
+        if info["status"] in ("failed", "interrupted"):
+            raise PerceptsError("could not write run.json")
+        write(run, **info)
+
+    def broken(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr(Run, "update", full)
+    monkeypatch.setattr(stages, "_carry_out", broken)
+    for call in (lambda: explored.train_task(TASK), explored.run):
+        with pytest.raises(type(error), match="the first"):
+            call()
+
+
 def test_evaluations_are_kept_where_they_are_the_configured_ones(whole: CobraAgent, tmp_path: Path):
     shutil.copytree(whole.path, tmp_path / "pipeline")
     agent = CobraAgent.open(tmp_path / "pipeline")
@@ -329,6 +350,7 @@ def test_the_pixel_pipeline_runs_from_end_to_end(tmp_path: Path):
         (lambda: replace(small_pipeline(), episodes=0), "episodes = 0"),
         (lambda: replace(small_pipeline(), curve=(200, 100)), "rising numbers"),
         (lambda: replace(small_pipeline(), threads=0), "threads = 0"),
+        (lambda: replace(small_pipeline(), seed=-1), "seed = -1; expected 0 or more"),
     ],
 )
 def test_wrong_settings_are_named(make, message: str):

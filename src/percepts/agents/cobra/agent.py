@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -37,7 +37,7 @@ from percepts.agents.cobra.world import action_size
 from percepts.agents.spriteworld_policies import Score
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
-from percepts.core.errors import ConfigError, RunError, nearest
+from percepts.core.errors import ConfigError, PerceptsError, RunError, nearest
 from percepts.core.files import write_json
 from percepts.core.results import plain
 from percepts.core.runs import Run, now, provenance
@@ -83,7 +83,7 @@ class CobraAgent(Configurable):
             exploration: the first stage without rewards.
             exploration_task: where it takes place, a name of `envs.spriteworld.configs.TASKS`.
             tasks: how each task is learned, by its name.
-            noise: standard deviation of the noise on actions, in all stages; 0.05 is the paper's setting.
+            noise: its deviation on actions, in all stages; 0.05 is taken to be the paper's setting (unverified).
             curve: rewarded steps after which the success so far is measured.
             curve_episodes: of each of these measurements, in each mode.
             episodes: of an evaluation.
@@ -117,9 +117,9 @@ class CobraAgent(Configurable):
                     f"an encoder {type(self.encoder).__name__} {'without' if trained else 'and'} a vision to train",
                     "vision for TrainedVision, and for nothing else",
                 )
-            for name in ("curve_episodes", "episodes"):
-                if getattr(self, name) < 1:
-                    raise ConfigError(f"{name} = {getattr(self, name)}", "1 or more")
+            for name, least in (("curve_episodes", 1), ("episodes", 1), ("seed", 0)):
+                if getattr(self, name) < least:
+                    raise ConfigError(f"{name} = {getattr(self, name)}", f"{least} or more")
             if list(self.curve) != sorted(set(self.curve)) or min(self.curve, default=1) < 1:
                 raise ConfigError(f"curve = {self.curve}", "rising numbers of steps")
             if self.threads is not None and self.threads < 1:
@@ -176,7 +176,8 @@ class CobraAgent(Configurable):
             except BaseException as error:
                 interrupted = isinstance(error, KeyboardInterrupt)
                 reason = None if interrupted else f"{type(error).__name__}: {error}".splitlines()[0]
-                run.update(status="interrupted" if interrupted else "failed", error=reason)
+                with suppress(PerceptsError):  # Where this fails, too, it must not hide what came first.
+                    run.update(status="interrupted" if interrupted else "failed", error=reason)
                 raise
             run.update(status=status, **({"ended": now()} if status == "finished" else {}))
         return status
@@ -273,7 +274,8 @@ class CobraAgent(Configurable):
             RunError: it is not learned yet.
         """
         path, settings = self._task_path(task), self._task_run(task)
-        found = stages.read_result(path, "task", "acting in it", f"agent.train_task('{task}')")
+        fix = stages.advice(self.path, {f"task --task {task}": f"agent.train_task('{task}')"})
+        found = stages.read_result(path, "task", "acting in it", fix)
         stages.check(self.task_stage(task), Run(path))
         phase = settings.build_learning(*self.frozen(), self._device).phase
         load_weights(phase.reward, found["reward"], str(path))
@@ -303,10 +305,8 @@ class CobraAgent(Configurable):
     def status(self) -> dict[str, str]:
         """What became of every stage, in their order: "missing", "running", "interrupted", "failed" or "finished"."""
         paths = {"vision": self.vision_path} if self.config.vision is not None else {}
-        paths |= {
-            "explore": self.explore_path,
-            **{f"tasks/{task}": self._task_path(task) for task in self.config.tasks},
-        }
+        paths |= {"explore": self.explore_path}
+        paths |= {f"tasks/{task}": self._task_path(task) for task in self.config.tasks}
         return {name: stages.status_of(path) for name, path in paths.items()}
 
     def environment(self, task: str, mode: str = "train") -> SpriteworldConfig:
@@ -324,8 +324,7 @@ class CobraAgent(Configurable):
         if not isinstance(chosen, TrainedVision):
             return chosen.build()
         self._seen_by("the encoder")
-        model, _, _ = experiments.load(Run.open(self.vision_path))
-        model = model.to(self._device)
+        model = experiments.load(Run.open(self.vision_path))[0].to(self._device)
         return SingleSlot(model) if chosen.kind == "single" else ModelSlots(model, chosen.full_share)
 
     def frozen(self) -> tuple[SlotEncoder, SlotTransition, Explorer]:
@@ -367,7 +366,8 @@ class CobraAgent(Configurable):
     @property
     def _next_step(self) -> str:
         vision = self.config.vision is not None and stages.status_of(self.vision_path) != "finished"
-        return "agent.train_vision(), then agent.explore()" if vision else "agent.explore()"
+        first = {"vision": "agent.train_vision()"} if vision else {}
+        return stages.advice(self.path, first | {"explore": "agent.explore()"})
 
     def _seen_by(self, needed_for: str) -> dict[str, str]:
         """The fingerprint of the trained vision, where there is one."""

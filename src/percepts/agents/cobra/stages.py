@@ -17,6 +17,7 @@ its own folder alone. Whatever stops it, the same call goes on where its newest 
 
 from __future__ import annotations
 
+import contextlib
 import json
 import shutil
 import time
@@ -27,7 +28,7 @@ from typing import Any, Literal, Protocol
 
 from percepts.agents.cobra.snapshots import PLAIN, read_snapshot, write_snapshot
 from percepts.core.config import Config, to_json
-from percepts.core.errors import CheckpointError, ConfigError, RunError
+from percepts.core.errors import CheckpointError, ConfigError, PerceptsError, RunError
 from percepts.core.files import write_json
 from percepts.core.progress import ProgressLine
 from percepts.core.results import plain
@@ -119,10 +120,13 @@ def carry_out(stage: Stage, make: Callable[[], Learning]) -> StageOutcome:
         try:
             status = _carry_out(stage, run, make())
         except KeyboardInterrupt:
-            run.update(status="interrupted")
+            with contextlib.suppress(PerceptsError):
+                run.update(status="interrupted")
             raise
         except Exception as error:
-            run.update(status="failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
+            # Where the disk is full this fails, too, and must not hide what came first.
+            with contextlib.suppress(PerceptsError):
+                run.update(status="failed", error=f"{type(error).__name__}: {error}".splitlines()[0])
             raise
         return StageOutcome(status, run)
 
@@ -197,6 +201,17 @@ def status_of(path: Path) -> str:
     """What run.json says of the stage in `path`; "missing" where there is none."""
     run = Run(path)
     return run.info().get("status", "unknown") if run.info_file.is_file() else "missing"
+
+
+def advice(pipeline: Path, calls: Mapping[str, str]) -> str:
+    """What to do next, on the command line or in Python.
+
+    Args:
+        pipeline: its folder.
+        calls: what Python calls the stages, by what follows --stage on the command line; in their order.
+    """
+    words = f"percepts train cobra --resume {pipeline} --stage {', then --stage '.join(calls)}"
+    return f"{words} (in Python: {', then '.join(calls.values())})"
 
 
 def _check_finished(path: Path, needed_for: str, fix: str) -> None:
