@@ -72,7 +72,7 @@ def collect(world: World, explorer: Explorer, *, arenas: int, steps: int, seed: 
         image: whether the pictures are kept.
     """
     state = world.arena.reset([derive_seed(seed, "probe arena", row) for row in range(arenas)])
-    seen, going = world.look(state.sprites), torch.ones(arenas, dtype=torch.bool)
+    seen, going = world.look(state.sprites), ~state.finished
     times, taken = [seen], []
     for step in range(steps):
         generator = torch_generator(seed, "probe action", step)
@@ -82,7 +82,7 @@ def collect(world: World, explorer: Explorer, *, arenas: int, steps: int, seed: 
         taken.append((action, outcome.hit >= 0, going))
         seen = world.look(state.sprites)
         times.append(seen)
-        going = going.to(ended.device) & ~ended
+        going = going & ~ended
         state, seen = world.go_on(state, seen, ended)
     action, hit, valid = (torch.stack(column, 1) for column in zip(*taken))
     return Probe(
@@ -90,7 +90,7 @@ def collect(world: World, explorer: Explorer, *, arenas: int, steps: int, seed: 
         torch.stack([seen.slots.weight for seen in times], 1),
         action,
         hit,
-        valid.to(hit.device),
+        valid,
         torch.stack([seen.observation["image"] for seen in times], 1) if image else None,
     )
 
