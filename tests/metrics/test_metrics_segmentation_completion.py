@@ -194,7 +194,7 @@ def test_in_front_is_all_of_what_hides_and_nothing_else():
     [
         (two_sprites().build(), 1.0, 0.0),
         (MultiDSprites.Config(variant="colored_on_grayscale", size=32).build(), 1.0, 0.0),
-        (clevr6(size=32).build(), 0.9, 0.1),
+        (clevr6(size=32).build(), 0.9, 0.15),
     ],
 )
 def test_generated_worlds_know_what_is_hidden(world: SceneDataset, least: float, most: float):

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 
 from percepts.agents.cobra.presets import PIPELINES
 from percepts.studies.cobra import GOALS, STUDY
+from percepts.studies.study import reproduce
 
 GOOD = {"ari": 0.85, "changed": 0.35, "hits": 0.3, "train": 0.80, "test": 0.70, "far": 0.6, "random": 0.05}
 """What pictures on a GPU must reach, to the point."""
@@ -51,3 +54,13 @@ def test_pictures_on_a_cpu_are_judged_by_vision_and_dynamics_only() -> None:
 def test_statements_are_told_apart(preset: str) -> None:
     statements = [claim.statement for claim in STUDY.presets[preset].claims]
     assert len(set(statements)) == len(statements)
+
+
+def test_the_tiny_preset_runs_from_pictures_to_results(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert reproduce("cobra", "tiny", tmp_path / "runs") == 0
+    summary = json.loads((tmp_path / "results" / "cobra-tiny.json").read_text())
+    (run,) = summary["across"]["pipelines"]["COBRA"].values()
+    assert {"ari_fg", "mse"} <= run["vision"].keys()
+    assert all({"train", "test"} == modes.keys() for modes in run["scores"].values()) and run["scores"]
+    assert "percepts reproduce cobra --preset tiny" in (tmp_path / "RESULTS.md").read_text()

@@ -101,10 +101,10 @@ def test_every_preset_of_every_study_can_be_built(name: str):
         for arm in scale.arms.values():
             experiment, dataset = arm.experiment().resolved()
             build_model(experiment, dataset)
+        assert scale.arms or scale.agents
+        seeds = {seed for arm in scale.arms.values() for seed in arm.seeds or scale.seeds}
         for claim in scale.claims:
-            assert set(claim.seeds or scale.seeds) <= {
-                seed for arm in scale.arms.values() for seed in arm.seeds or scale.seeds
-            }
+            assert set(claim.seeds or scale.seeds) <= (seeds if scale.agents is None else seeds | set(scale.seeds))
 
 
 @pytest.mark.parametrize("name", ["beta_vae", "cci_vae", "spatial_broadcast", "udr", "monet", "iodine"])

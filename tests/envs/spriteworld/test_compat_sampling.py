@@ -15,9 +15,10 @@ from percepts.data.distributions import (
     SetMinus,
     Union,
 )
+from percepts.envs.spriteworld.apart import Apart
 from percepts.envs.spriteworld.compat_sampling import CompatOptions, contains, draw, draw_scene
 from percepts.envs.spriteworld.compat_sprite import CompatDataError
-from percepts.envs.spriteworld.generators import Apart, Chain, Generate, OneOf, Shuffled
+from percepts.envs.spriteworld.generators import Chain, Generate, OneOf, Shuffled
 
 X, Y = Continuous("x", 0.1, 0.9), Continuous("y", 0.0, 2.0)
 LOW, HIGH = Continuous("x", 0.0, 0.3), Continuous("x", 0.7, 1.0)
