@@ -62,5 +62,6 @@ def test_the_tiny_preset_runs_from_pictures_to_results(tmp_path: Path, monkeypat
     summary = json.loads((tmp_path / "results" / "cobra-tiny.json").read_text())
     (run,) = summary["across"]["pipelines"]["COBRA"].values()
     assert {"ari_fg", "mse"} <= run["vision"].keys()
-    assert all({"train", "test"} == modes.keys() for modes in run["scores"].values()) and run["scores"]
+    assert all({"train", "test"} == modes.keys() for modes in run["scores"].values())
+    assert run["scores"]
     assert "percepts reproduce cobra --preset tiny" in (tmp_path / "RESULTS.md").read_text()
