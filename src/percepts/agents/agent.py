@@ -1,9 +1,9 @@
 """What an agent is: it sees B observations and gives B actions, and whatever it remembers is handed to it.
 
-    state = None
-    while running:
-        action, state = agent.act(observation, state)
-        observation = environment.step(action)
+state = None
+while running:
+    action, state = agent.act(observation, state)
+    observation = environment.step(action)
 """
 
 from __future__ import annotations
