@@ -1,9 +1,11 @@
 """What an agent is: it sees B observations and gives B actions, and whatever it remembers is handed to it.
 
-state = None
-while running:
-    action, state = agent.act(observation, state)
-    observation = environment.step(action)
+    state = None
+    while running:
+        action, state = agent.act(observation, state)
+        observation = environment.step(action)
+
+Agents keep nothing between calls, so that one serves any number of environments.
 """
 
 from __future__ import annotations
