@@ -102,8 +102,7 @@ class Curiosity(Configurable):
         subtract_drawing: bool = True
         memory: float = 0.99
         transition: SlotTransition.Config = field(default_factory=lambda: SlotTransition.Config(hidden=(96, 96)))
-        explorer: _TINY = 1e-12
-ExplorerConfig = field(default_factory=lambda: CriticPolicy.Config(hidden=(96, 96)))
+        explorer: ExplorerConfig = field(default_factory=lambda: CriticPolicy.Config(hidden=(96, 96)))
         optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=2e-3, clip_norm=0.01))
         explorer_optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=1e-2, clip_norm=0.3))
         log_every: int = 10
