@@ -92,9 +92,9 @@ def compare(results: Results) -> dict[str, Any]:
     """What every encoder is worth by all scores and to its agents, and how these numbers are related.
 
     Returns:
-        "arms": of the encoders; "numbers": of every encoder, by name; "efficiency": of every score the rank correlation
-        with the data efficiency; "UDR": the same of UDR with all outcomes; "UDR within β": that of the differences from
-        the median of the same β; "chosen": by UDR.
+        "arms": of the encoders; "numbers": of every encoder, by name; "efficiency": of every other score the rank
+        correlation with the data efficiency; "UDR": the same of UDR with all outcomes; "UDR within β": that of the
+        differences from the median of the same β; "chosen": by UDR.
     """
     arms, runs = [arm for arm, _ in results], [run for _, run in results]
     ranked = ranking(results)
@@ -103,7 +103,6 @@ def compare(results: Results) -> dict[str, Any]:
         **scored(runs),
         **outcomes(results.across["encoders"]),
     }
-    rng = numpy_generator(0, "cobra_udr")
     own = {name: centred(numbers[name], arms) for name in (UDR, EFFICIENCY)}
     groups = {group.name: group.score for group in ranked["lasso"].groups}
     best = max(groups, key=lambda name: groups[name])
@@ -112,10 +111,12 @@ def compare(results: Results) -> dict[str, Any]:
         "arms": arms,
         "numbers": numbers,
         "efficiency": {
-            name: related(values, numbers[EFFICIENCY], rng) for name, values in numbers.items() if name not in OUTCOMES
+            name: related(values, numbers[EFFICIENCY])
+            for name, values in numbers.items()
+            if name not in (UDR, *OUTCOMES)
         },
-        "UDR": {name: related(numbers[UDR], numbers[name], rng) for name in OUTCOMES},
-        "UDR within β": related(own[UDR], own[EFFICIENCY], rng),
+        "UDR": {name: related(numbers[UDR], numbers[name]) for name in OUTCOMES},
+        "UDR within β": related(own[UDR], own[EFFICIENCY]),
         "groups": groups,
         "chosen": max(members, key=lambda place: numbers[UDR][place]),
     }
@@ -168,8 +169,10 @@ def outcomes(encoders: Sequence[dict[str, Any]]) -> dict[str, list[float]]:
     }
 
 
-def related(one: Sequence[float], other: Sequence[float], rng: np.random.Generator) -> dict[str, float]:
+def related(one: Sequence[float], other: Sequence[float]) -> dict[str, float]:
     """Spearman's rank correlation over encoders, its 95 % bootstrap interval, and the two-sided p-value of shuffles."""
+    # The same shuffles and resamples for every pair of numbers: they are compared.
+    rng = numpy_generator(0, "cobra_udr")
     found = rank_correlation({"one": one, "other": other}, permutations=RESAMPLES, bootstrap=RESAMPLES, rng=rng)
     tables = {"value": found.matrix, "low": found.low, "high": found.high, "p": found.p_values}
     return {name: float(table[0, 1]) for name, table in tables.items() if table is not None}
@@ -262,7 +265,7 @@ def _claims(encoders: int, steps: int) -> tuple[Claim, ...]:
         Claim(statement="data efficiency of the encoder that UDR chooses, less the mean over all", measure=gain),
         Claim(statement=f"its place among the {encoders} by data efficiency", measure=place_of_choice),
         Claim(
-            statement="data efficiency of agents that see the true factors",
+            statement="data efficiency of agents that see the true factors (unscaled, so not an upper bound)",
             measure=lambda results: results.across["true factors"]["area"]["train"],
         ),
         Claim(
