@@ -190,8 +190,9 @@ def graph_number(constraints: Constraints) -> int:
 @functools.cache
 def _valid_constraints() -> tuple[Constraints, ...]:
     """All that leave the graph connected, in dm_alchemy's order: the first axis outermost; -1, 1, free."""
-    pairs = tuple(itertools.product((-1, 1, FREE), repeat=2))
-    return tuple(found for found in itertools.product(pairs, repeat=AXES) if _connected(_transition(found)))
+    values = (-1, 1, FREE)
+    pairs = [(first, second) for first in values for second in values]
+    return tuple((a, b, c) for a in pairs for b in pairs for c in pairs if _connected(_transition((a, b, c))))
 
 
 def _transition(constraints: Constraints) -> np.ndarray:
