@@ -7,7 +7,7 @@ import torch
 from torch import Tensor, nn
 
 from percepts.agents.cobra.slot_models import ColourSegments, ModelSlots, SingleSlot, occupancy_weight
-from percepts.agents.cobra.slots import OracleFactors, SlotEncoder, SlotState, as_images
+from percepts.agents.cobra.slots import JoinedFactors, OracleFactors, SlotEncoder, SlotState, as_images
 from percepts.core.config import from_json, to_json
 from percepts.core.errors import CapabilityError, ConfigError, DataError
 from percepts.core.random import torch_generator
@@ -172,6 +172,47 @@ class TestEncoders:
         for row, part in enumerate(parts):
             torch.testing.assert_close(part.latents[0], whole.latents[row], rtol=1e-4, atol=1e-5)
             torch.testing.assert_close(part.weight[0], whole.weight[row], rtol=1e-4, atol=1e-5)
+
+
+class TestJoinedFactors:
+    def test_one_vector_has_all_sprites_in_their_order(self) -> None:
+        seen = scenes()
+        apart, joined = OracleFactors.Config(slots=6).build(), JoinedFactors.Config().build()
+        state, whole = apart.encode(seen), joined.encode(seen)
+        assert isinstance(joined, SlotEncoder)
+        assert (joined.slots, joined.latents) == (1, 6 * apart.latents)
+        assert whole.latents.shape == (12, 1, joined.latents)
+        assert torch.equal(whole.latents.view(12, 6, -1), state.latents)
+        assert torch.equal(whole.weight, torch.ones(12, 1))
+
+    def test_places_of_absent_sprites_are_zero(self) -> None:
+        seen = truth(sprites({"x": 0.3}, {"x": 0.9}, present=[True, False]))
+        latents = JoinedFactors.Config(slots=4).build().encode(seen).latents[0, 0].view(4, -1)
+        assert latents[0].abs().sum() > 0
+        assert latents[1:].abs().sum() == 0
+
+    @pytest.mark.parametrize("shape", ["one_hot", "hidden"])
+    def test_columns_are_those_of_every_sprite(self, shape: str) -> None:
+        config = JoinedFactors.Config(slots=3, shape=shape)
+        latents = config.build().encode(truth(sprites({"x": 0.1, "y": 0.2}, {"x": 0.3, "y": 0.4}))).latents[0, 0]
+        expected = torch.tensor([0.1, 0.2, 0.3, 0.4, 0.0, 0.0])
+        torch.testing.assert_close(latents[list(config.columns((0, 1)))], expected)
+
+    def test_its_configuration_goes_where_that_of_factors_goes(self) -> None:
+        config = JoinedFactors.Config(slots=5)
+        again = from_json(to_json(config), OracleFactors.Config)
+        assert again == config
+        assert isinstance(again.build(), JoinedFactors)
+
+    def test_bad_input_is_refused(self) -> None:
+        with pytest.raises(ConfigError, match="in one vector"):
+            JoinedFactors.Config(slots=None)
+        with pytest.raises(ConfigError, match="in one vector"):
+            JoinedFactors.Config(slots=0)
+        with pytest.raises(DataError, match="up to 6 sprites"):
+            JoinedFactors.Config(slots=2).build().encode(scenes())
+        with pytest.raises(CapabilityError, match="cannot draw"):
+            JoinedFactors.Config().build().decode(torch.zeros(1, 1, 54))
 
 
 class TestModelSlots:

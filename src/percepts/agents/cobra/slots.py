@@ -1,7 +1,8 @@
 """What COBRA sees (Watters et al. 2019): an observation as a set of slots, one vector an object.
 
 A `SlotEncoder` makes the slots. `OracleFactors` needs no vision, as it reads the true factors of the sprites;
-`slot_models` has the encoders that look at pictures.
+`JoinedFactors` has the same factors without objects, in one vector; `slot_models` has the encoders that look at
+pictures.
 
 Shapes: B observations, K slots, D latents of a slot.
 """
@@ -166,6 +167,57 @@ class OracleFactors(Configurable):
             "an encoder with a decoder",
             "the transition loss 'aligned' or 'hungarian'",
         )
+
+
+class JoinedFactors(Configurable):
+    """The true factors of all sprites in one vector: what `OracleFactors` knows, without objects.
+
+    Sprite n, in the arena's order, has the latents from n · D on, where D is what `OracleFactors` has of one sprite;
+    those of absent sprites are 0. The vector is the only slot and has weight 1, so a transition model or a reward
+    predictor of slots becomes one of whole scenes.
+
+    Raises:
+        ConfigError: unknown shapes or factors, an embedding too small, or no places for sprites.
+    """
+
+    @dataclass(frozen=True, kw_only=True)
+    class Config(OracleFactors.Config):
+        """What the latents of a sprite are, and `slots`: how many sprites there is a place for."""
+
+        slots: int | None = 6
+
+        def __post_init__(self) -> None:
+            super().__post_init__()
+            if self.slots is None or self.slots < 1:
+                raise ConfigError(f"slots = {self.slots} in one vector", "places for one sprite or more")
+
+        def columns(self, numbers: tuple[int, ...]) -> tuple[int, ...]:
+            """Where these latents are of every sprite, sprite after sprite."""
+            size = OracleFactors(self).latents
+            return tuple(sprite * size + number for sprite in range(self.slots or 0) for number in numbers)
+
+    config: Config
+    slots = 1
+    observes = OracleFactors.observes
+
+    def __init__(self, config: Config) -> None:
+        self.config = config
+        self._sprites = OracleFactors(config)
+        self.latents = (config.slots or 0) * self._sprites.latents
+
+    @torch.no_grad()
+    def encode(self, observation: Observation) -> SlotState:
+        """All sprites' factors, one after the other.
+
+        Raises:
+            DataError: more sprites than places.
+        """
+        joined = self._sprites.encode(observation).latents.flatten(1)
+        return SlotState(joined[:, None], joined.new_ones(len(joined), 1))
+
+    def decode(self, latents: Float[Tensor, "batch slots latents"]) -> Float[Tensor, "batch 3 height width"]:
+        """Not possible: factors are no picture."""
+        return self._sprites.decode(latents)
 
 
 def _shape_codes(config: OracleFactors.Config) -> Tensor:
