@@ -350,6 +350,48 @@ def test_a_run_folder_is_not_taken_from_another_training(tmp_path):
         open_model_free(other.path)
 
 
+def seen_by(network: torch.nn.Module) -> OracleFactors:
+    """An encoder with something learned in it, of the same sizes whatever that is."""
+    encoder = OracleFactors.Config(shape="hidden").build()
+    encoder.network = network
+    return encoder
+
+
+def test_a_training_does_not_go_on_with_another_vision(tmp_path):
+    """Of the same sizes, so that nothing but the fingerprint tells them apart."""
+    model = ModelFree.Config(learner=SMALL_SAC, sees="slots", steps=50, log_every=10)
+    settings = run_settings(model=model, held_out=None)
+    eyes, others = torch.nn.Linear(3, 2), torch.nn.Linear(3, 2)
+
+    def interrupt(entry):
+        if entry["step"] == 40:
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train_model_free(settings, tmp_path / "run", seen_by(eyes), log=interrupt)
+    info, kept = Run.open(tmp_path / "run").info(), sorted(path.name for path in (tmp_path / "run").rglob("*"))
+    for attempt in (train_model_free, lambda _, *rest: open_model_free(*rest)):
+        with pytest.raises(RunError, match=f"saw through the encoder {info['vision']}"):
+            attempt(settings, tmp_path / "run", seen_by(others))
+    assert Run.open(tmp_path / "run").info() == info
+    assert sorted(path.name for path in (tmp_path / "run").rglob("*")) == kept
+    checkpoint = next((tmp_path / "run" / "checkpoints").glob("step-*"))
+    other = model.build(world=WORLD, seed=0, encoder=seen_by(others))
+    with pytest.raises(CheckpointError, match="another encoder"):
+        other.load(checkpoint)
+    same = torch.nn.Linear(3, 2)
+    same.load_state_dict(eyes.state_dict())
+    assert train_model_free(settings, tmp_path / "run", seen_by(same)).rewarded_steps == 50
+
+
+def test_a_folder_that_does_not_name_its_encoder_is_refused(tmp_path):
+    settings = run_settings(model=ModelFree.Config(learner=SMALL_SAC, sees="slots", steps=20), held_out=None)
+    train_model_free(settings, tmp_path / "run", seen_by(torch.nn.Identity()))
+    Run.open(tmp_path / "run").update(vision=None)
+    with pytest.raises(RunError, match="does not name"):
+        train_model_free(settings, tmp_path / "run", seen_by(torch.nn.Identity()))
+
+
 def test_progress_is_shown_on_a_terminal_only(capsys):
     class Terminal(io.StringIO):
         def isatty(self) -> bool:

@@ -36,6 +36,7 @@ from percepts.agents.cobra.slots import SlotEncoder
 from percepts.agents.model_free_learners import PPO, SAC, check
 from percepts.agents.model_free_state import OwnRandom, copied_policy, learner_state, load_learner_state
 from percepts.agents.model_free_views import Sees, View, view_of
+from percepts.agents.model_free_vision import check_identity, fingerprint
 from percepts.agents.spriteworld_policies import Score
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable, digest
@@ -75,6 +76,9 @@ class ModelFree(Configurable):
         held_out: the task that evaluations are made on beside it.
         encoder: frozen vision, for a learner that sees "slots".
         device: of the learner's networks; arenas stay on the CPU.
+
+    Attributes:
+        vision: the fingerprint of the encoder; None without one.
 
     Raises:
         ConfigError: settings that do not fit together or to the world.
@@ -142,6 +146,7 @@ class ModelFree(Configurable):
         self.config, self.world, self.held_out, self.seed = config, world, held_out, seed
         most = [each.observer.places(each.arena.generator.most) for each in (world, held_out) if each is not None]
         self.view = view_of(config.sees, world, config.places or max(most), encoder)
+        self.vision = None if encoder is None else fingerprint(encoder)
         native = SpriteworldVectorEnv(config.arenas, world, autoreset_mode="SameStep", keys=self.view.observes)
         self.arenas = LearnerArenas(native, self.view, config.reward_scale)
         self._random = OwnRandom(torch.device(device))
@@ -316,8 +321,8 @@ class ModelFree(Configurable):
             checkpoint: its folder.
 
         Raises:
-            CheckpointError: it is damaged, or of another training; or a file of stable-baselines3, which holds pickles
-                and is never read.
+            CheckpointError: it is damaged, of another training, or of one with another encoder; or a file of
+                stable-baselines3, which holds pickles and is never read.
         """
         checkpoint = checkpoint if isinstance(checkpoint, Checkpoint) else Checkpoint(Path(checkpoint))
         if checkpoint.path.is_file() or checkpoint.path.suffix == ".zip":
@@ -327,11 +332,7 @@ class ModelFree(Configurable):
                 "a folder that ModelFree.save wrote",
             )
         resume = checkpoint.resume_state()
-        if resume.get("identity") != self._identity():
-            raise CheckpointError(
-                f"'{checkpoint.path}' is of a training with other settings, another task or another seed",
-                "the same ones",
-            )
+        check_identity(resume.get("identity"), self._identity(), checkpoint.path)
         load_weights(self.learner.policy, checkpoint.weights(), str(checkpoint.path))
         load_learner_state(self.learner, resume["learner"])
         self._random.load_state_dict(resume["random"])
@@ -342,7 +343,8 @@ class ModelFree(Configurable):
 
     def _identity(self) -> dict[str, Any]:
         worlds = [None if world is None else digest(world) for world in (self.world, self.held_out)]
-        return {"config": digest(self.config), "worlds": worlds, "seed": self.seed, "sees": list(self.view.shape)}
+        known = {"config": digest(self.config), "worlds": worlds, "seed": self.seed, "sees": list(self.view.shape)}
+        return known if self.vision is None else {**known, "vision": self.vision}
 
 
 class ModelFreeAgent:

@@ -121,9 +121,8 @@ class LearnerArenas(VecEnv):
         """
         return {
             "arenas": tensors_of(self.arenas.state),
-            # The vector environment cannot be asked to go on from a state, so its own fields are read and set.
-            "seeds": list(self.arenas._seeds),
-            "episodes": torch.from_numpy(self.arenas._episodes.copy()),
+            "seeds": list(self.arenas.seeds),
+            "episodes": torch.from_numpy(self.arenas.episodes),
             "returns": torch.from_numpy(self._returns.copy()),
             "lengths": torch.from_numpy(self._lengths.copy()),
         }
@@ -137,9 +136,8 @@ class LearnerArenas(VecEnv):
         if len(state["seeds"]) != self.num_envs:
             raise CheckpointError(f"the state of {len(state['seeds'])} arenas", f"that of {self.num_envs}")
         template = self.arenas.arena.reset(state["seeds"])
-        self.arenas._state = with_tensors_of(template, state["arenas"])
-        self.arenas._seeds = list(state["seeds"])
-        self.arenas._episodes = state["episodes"].numpy().copy()
+        resumed = with_tensors_of(template, state["arenas"])
+        self.arenas.go_on(resumed, state["seeds"], state["episodes"].numpy())
         self._returns, self._lengths = state["returns"].numpy().copy(), state["lengths"].numpy().copy()
         self._reset_seeds()
 

@@ -64,18 +64,22 @@ def train_model_free(
     Args:
         settings: of the training.
         folder: of the run.
-        encoder: for a learner that sees "slots"; it is not kept in the folder.
+        encoder: for a learner that sees "slots"; not it, but its fingerprint is kept in the folder.
         device: of the learner's networks.
         log: called with every entry of the log.
 
     Raises:
-        RunError: the folder holds another training or something else, or another process writes to it.
+        RunError: the folder holds another training, one that saw through another encoder, or something else; or another
+            process writes to it.
         CheckpointError: it has checkpoints, and none of them is whole.
         NonFiniteError: a loss or a weight became NaN or infinite; the checkpoints stay.
     """
     folder = Path(folder)
     baseline = _built(settings, encoder, device)
-    run = _resumed(folder, settings) if (folder / "run.json").exists() else Run.create(folder, settings, kind="agent")
+    if (folder / "run.json").exists():
+        run = _resumed(folder, settings, baseline.vision)
+    else:
+        run = Run.create(folder, settings, kind="agent", vision=baseline.vision)
     with run.lock():
         _go_on(run, baseline)
         run.update(status="running")
@@ -102,7 +106,7 @@ def open_model_free(
         device: of the learner's networks.
 
     Raises:
-        RunError: it is no run folder, or that of something else.
+        RunError: it is no run folder, or that of something else, or of a training that saw through another encoder.
         CheckpointError: it has no checkpoint that is whole.
     """
     run = Run.open(folder)
@@ -110,6 +114,7 @@ def open_model_free(
     if not isinstance(settings, ModelFreeRun):
         raise RunError(f"'{folder}' is the run of a {type(settings).__name__}", "one of train_model_free")
     baseline = _built(settings, encoder, device)
+    _check_vision(run, baseline.vision)
     baseline.load(latest_intact(run.checkpoints)[0])
     return baseline
 
@@ -120,7 +125,7 @@ def _built(settings: ModelFreeRun, encoder: SlotEncoder | None, device: torch.de
     return baseline
 
 
-def _resumed(folder: Path, settings: ModelFreeRun) -> Run:
+def _resumed(folder: Path, settings: ModelFreeRun, vision: str | None) -> Run:
     run = Run.open(folder)
     known, wanted = dict(flatten(run.settings())), dict(flatten(settings))
     for name in [*known, *wanted]:
@@ -130,7 +135,20 @@ def _resumed(folder: Path, settings: ModelFreeRun) -> Run:
                 f"{wanted.get(name)!r}",
                 "another folder, or the settings in its config.json",
             )
+    _check_vision(run, vision)
     return run
+
+
+def _check_vision(run: Run, vision: str | None) -> None:
+    """Refuse an encoder that is not the one of the run: what was learned means nothing in its slots."""
+    begun = run.info().get("vision")
+    if begun != vision:
+        what = f"the encoder {begun}" if begun else "an encoder that it does not name"
+        raise RunError(
+            f"'{run.path}' holds a training that saw through {what}, and not through the one given here ({vision})",
+            "the same encoder, by its fingerprint",
+            "the encoder that it was begun with, or another folder",
+        )
 
 
 def _go_on(run: Run, baseline: ModelFree) -> None:

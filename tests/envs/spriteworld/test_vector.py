@@ -109,6 +109,46 @@ def test_modes_by_name(mode: Any) -> None:
     assert envs.metadata["autoreset_mode"] == AutoresetMode(mode)
 
 
+def test_arenas_go_on_where_others_were() -> None:
+    """The same pictures behind the same greys, and the same next episodes of the same streams."""
+    config = task_config("goal-finding-new-position", noise=0.05, background="random_grey", height=12, width=12)
+    config = dataclasses.replace(config, arena=dataclasses.replace(config.arena, max_episode_length=3))
+    one, other = SpriteworldVectorEnv(3, config), SpriteworldVectorEnv(3, config)
+    assert one.seeds == ()
+    one.reset(seed=[4, 9, 5])
+    other.reset(seed=100)
+    actions = list(actions_of(one.action_space, 12))
+    for action in actions[:5]:
+        one.step(action)
+    assert one.seeds == (4, 9, 5)
+    assert one.episodes.tolist() == [1, 1, 1]
+    one.episodes[:] = 7
+    other.go_on(one.state, one.seeds, one.episodes)
+    for action in actions[5:]:
+        for found, expected in zip(other.step(action), one.step(action)):
+            assert_same(found, expected)
+    assert one.episodes.tolist() == other.episodes.tolist() == [3, 3, 3]
+    assert_same(other.reset()[0], one.reset()[0])
+
+
+def test_arenas_of_another_kind_do_not_go_on() -> None:
+    envs = SpriteworldVectorEnv(3, "sorting", **FACTORS)
+    first, _ = envs.reset(seed=0)
+    few, others = (SpriteworldVectorEnv(count, task, **FACTORS) for count, task in ((2, "sorting"), (3, "exploration")))
+    few.reset(seed=0)
+    others.reset(seed=0)
+    for state, seeds, episodes in (
+        (few.state, envs.seeds, envs.episodes),
+        (envs.state, few.seeds, envs.episodes),
+        (envs.state, envs.seeds, few.episodes),
+        (others.state, envs.seeds, envs.episodes),
+    ):
+        with pytest.raises(DataError, match="3 arenas of"):
+            envs.go_on(state, seeds, episodes)
+    assert envs.seeds == (0, 1, 2)
+    assert_same(envs.reset(seed=0)[0], first)
+
+
 def test_settings_that_cannot_be() -> None:
     with pytest.raises(ConfigError, match="num_envs = 0"):
         SpriteworldVectorEnv(0)

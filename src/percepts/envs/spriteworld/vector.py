@@ -104,6 +104,36 @@ class SpriteworldVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
             raise DataError("an environment that was never reset", fix="envs.reset(seed=0)")
         return self._state
 
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Of the streams of the arenas, as the last reset that gave or drew one left them; none before the first."""
+        return tuple(self._seeds)
+
+    @property
+    def episodes(self) -> NDArray[np.int64]:
+        """The number of every arena's episode in its stream [B], from 0; a copy."""
+        return self._episodes.copy()
+
+    def go_on(self, state: ArenaState, seeds: Sequence[int], episodes: NDArray[np.int64]) -> None:
+        """Be where arenas of the same configuration were: what follows is what followed there.
+
+        Args:
+            state: their `state`, of as many arenas and sprites as there are here.
+            seeds: their `seeds`.
+            episodes: their `episodes`, [B].
+
+        Raises:
+            DataError: those of another number of arenas or sprites.
+        """
+        places = self.config.arena.generator.most
+        found = (len(state), len(seeds), *np.shape(episodes), state.sprites.present.shape[1])
+        if found != (*(self.num_envs,) * 3, places):
+            raise DataError(
+                f"{found[0]} states, {found[1]} seeds, {np.shape(episodes)} episodes and {found[-1]} sprites",
+                f"those of {self.num_envs} arenas of {places} sprites",
+            )
+        self._state, self._seeds, self._episodes = state, list(seeds), np.array(episodes, np.int64)
+
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Arrays, dict[str, Any]]:
