@@ -26,7 +26,7 @@ from percepts.core.errors import CapabilityError, ConfigError
 from percepts.envs.spriteworld.actions import ClickGrid, Embodied
 from percepts.envs.spriteworld.arena import Arena
 from percepts.envs.spriteworld.configs import COBRA, cobra_task
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 
 TASKS = [name for name in COBRA if name != "exploration"]
 

@@ -28,7 +28,7 @@ from percepts.core.random import derive_seed
 from percepts.envs.spriteworld.actions import SelectMove
 from percepts.envs.spriteworld.arena import Arena
 from percepts.envs.spriteworld.state import Sprites
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 from percepts.rendering.shapes import Polygon
 
 AT_ONCE = 8192

@@ -33,7 +33,7 @@ from percepts.core.config import from_json, to_json
 from percepts.core.errors import CapabilityError, ConfigError
 from percepts.core.random import torch_generator
 from percepts.envs.spriteworld.configs import cobra_task
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 
 GOAL = torch.tensor([[0.2, 0.7, 0.4, 0.6], [0.9, 0.1, 0.5, 0.5]])
 

@@ -20,8 +20,8 @@ from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
 from percepts.envs.spriteworld.generators import Chain, Generate, OneOf, SceneGenerator, Scenes, Shuffled, shapes
 from percepts.envs.spriteworld.physics import Bounce, Collisions, InTurn, PairForces, Pushing
 from percepts.envs.spriteworld.state import DEFAULTS, SHAPES, Sprites
-from percepts.envs.spriteworld.streams import Streams
 from percepts.envs.spriteworld.tasks import Clustering, FindGoalPosition, Judgement, MetaAggregated, NoReward, Task
+from percepts.envs.streams import Streams
 
 AREA = Continuous("x", 0.1, 0.9) * Continuous("y", 0.1, 0.9)
 LOOK = shapes("square", "triangle", "circle") * Discrete("scale", (0.13,)) * Continuous("angle", 0.0, 360.0)

@@ -18,7 +18,7 @@ from percepts.envs.spriteworld.compat_rendering import as_tensors, render
 from percepts.envs.spriteworld.compat_tasks import judge
 from percepts.envs.spriteworld.configs import SpriteworldConfig, task_config
 from percepts.envs.spriteworld.state import Sprites
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 
 TASKS = [
     ("exploration", "train"),

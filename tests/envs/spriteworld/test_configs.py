@@ -34,8 +34,8 @@ from percepts.envs.spriteworld.examples import goal_finding_clustering
 from percepts.envs.spriteworld.generators import Generate
 from percepts.envs.spriteworld.observations import Observer
 from percepts.envs.spriteworld.state import FACTORS, SHAPES, Sprites
-from percepts.envs.spriteworld.streams import Streams
 from percepts.envs.spriteworld.tasks import Clustering, FindGoalPosition, MetaAggregated, NoReward
+from percepts.envs.streams import Streams
 
 MANY = 1200
 NAMES = list(SHAPES)

@@ -21,7 +21,7 @@ from percepts.envs.spriteworld.apart import Apart
 from percepts.envs.spriteworld.generators import Chain, Generate, OneOf, SceneGenerator, Scenes, Shuffled, shapes
 from percepts.envs.spriteworld.sampling import draw
 from percepts.envs.spriteworld.state import DEFAULTS, FACTORS, SHAPES
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 
 AREA = Continuous("x", 0.1, 0.9) * Continuous("y", 0.1, 0.9)
 MANY = 3000

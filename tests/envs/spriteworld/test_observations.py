@@ -16,7 +16,7 @@ from percepts.data.distributions import Continuous, Discrete, Product
 from percepts.envs.spriteworld.generators import Generate, Shuffled, shapes
 from percepts.envs.spriteworld.observations import Observer, Screen
 from percepts.envs.spriteworld.state import SHAPES, Sprites
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 from percepts.rendering.shapes import Polygon
 
 PICTURES: Any = ("image", "segmentation", "layers")

@@ -17,7 +17,7 @@ from percepts.envs.spriteworld.actions import ClickGrid, DragAndDrop, Embodied, 
 from percepts.envs.spriteworld.configs import TASKS, Noise, SpriteworldConfig, register_task, task_config
 from percepts.envs.spriteworld.recording import SpriteworldEpisodes, object_clicks
 from percepts.envs.spriteworld.state import Sprites
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 
 
 def episodes(**settings: Any) -> SpriteworldEpisodes:

@@ -25,7 +25,7 @@ from percepts.data.distributions import (
     Union,
 )
 from percepts.envs.spriteworld.sampling import TRIES, Table, choose, draw
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 
 MANY = 4000
 X, Y = Continuous("x", 0.0, 1.0), Continuous("y", 0.0, 1.0)

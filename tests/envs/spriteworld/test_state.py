@@ -13,8 +13,8 @@ from torch import Tensor
 
 from percepts.core.errors import DataError
 from percepts.envs.spriteworld.state import DEFAULTS, FACTORS, SHAPES, Sprites
-from percepts.envs.spriteworld.streams import Streams
 from percepts.envs.spriteworld.triangles import triangles
+from percepts.envs.streams import Streams
 from percepts.rendering.shapes import Polygon, heart, spriteworld_shapes
 
 UNIT = Polygon(((-0.5, -0.5), (0.5, -0.5), (0.5, 0.5), (-0.5, 0.5)))

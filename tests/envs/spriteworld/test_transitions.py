@@ -21,9 +21,9 @@ from percepts.envs.spriteworld.env import SpriteworldEnv
 from percepts.envs.spriteworld.nested import filled, taken_apart
 from percepts.envs.spriteworld.recording import object_clicks
 from percepts.envs.spriteworld.state import Sprites
-from percepts.envs.spriteworld.streams import Streams
 from percepts.envs.spriteworld.transitions import Act, record
 from percepts.envs.spriteworld.vector import SpriteworldVectorEnv
+from percepts.envs.streams import Streams
 
 
 @dataclasses.dataclass(frozen=True)

@@ -29,8 +29,8 @@ from percepts.envs.spriteworld.one_sprite import exploration_one_sprite, goal_fi
 from percepts.envs.spriteworld.physics import Bounce, Drift, PairForces, Physics, Pushing
 from percepts.envs.spriteworld.scenes import SpriteworldScenes
 from percepts.envs.spriteworld.state import DEFAULTS, FACTORS, SHAPES, Sprites
-from percepts.envs.spriteworld.streams import Streams
 from percepts.envs.spriteworld.tasks import Clustering, FindGoalPosition, Judgement, MetaAggregated, NoReward, Task
+from percepts.envs.streams import Streams
 
 __all__ = [
     "COBRA",

@@ -14,7 +14,7 @@ from percepts.envs.spriteworld.generators import SceneGenerator, Scenes, check_p
 from percepts.envs.spriteworld.parts import check_filter
 from percepts.envs.spriteworld.sampling import first_fitting
 from percepts.envs.spriteworld.state import FACTORS
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 
 
 @dataclass(frozen=True)

@@ -26,8 +26,8 @@ from percepts.envs.spriteworld.actions import ActionSpace, SelectMove, elsewhere
 from percepts.envs.spriteworld.generators import SceneGenerator
 from percepts.envs.spriteworld.physics import Drift, Physics
 from percepts.envs.spriteworld.state import SHAPES, Sprites
-from percepts.envs.spriteworld.streams import Streams
 from percepts.envs.spriteworld.tasks import NoReward, Task
+from percepts.envs.streams import Streams
 from percepts.rendering.shapes import Polygon
 
 _TRIES = 1000

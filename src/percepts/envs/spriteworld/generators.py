@@ -28,7 +28,7 @@ from percepts.data.draws import check_weights
 from percepts.envs.spriteworld.parts import ArenaPart, check_filter
 from percepts.envs.spriteworld.sampling import Table, choose
 from percepts.envs.spriteworld.state import DEFAULTS, FACTORS, SHAPES
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 
 Scenes = tuple[Float64[Tensor, "batch sprites 10"], Bool[Tensor, "batch sprites"], Streams]
 """The factors of sprites in the order of `FACTORS`, which sprites exist, and the streams after them."""

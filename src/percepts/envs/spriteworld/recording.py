@@ -30,7 +30,7 @@ from percepts.envs.spriteworld.observations import Screen
 from percepts.envs.spriteworld.parts import matching
 from percepts.envs.spriteworld.scenes import in_parts, properties_of, sprite_properties, sprites_alone
 from percepts.envs.spriteworld.state import Sprites
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 
 _AT_ONCE = 64
 Maker = Callable[[Tensor, torch.device | str], Batch]

@@ -32,7 +32,7 @@ from percepts.data.distributions import (
     SetMinus,
     Union,
 )
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 
 TRIES = 100_000
 """So many tries of one row without a fitting one, and rejection ends; as in Spriteworld (Watters et al. 2019)."""

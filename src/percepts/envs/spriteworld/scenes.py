@@ -25,7 +25,7 @@ from percepts.envs.spriteworld.configs import task_config
 from percepts.envs.spriteworld.generators import SceneGenerator
 from percepts.envs.spriteworld.observations import Observer
 from percepts.envs.spriteworld.state import SHAPES, Sprites
-from percepts.envs.spriteworld.streams import Streams
+from percepts.envs.streams import Streams
 from percepts.rendering.shapes import Polygon
 
 

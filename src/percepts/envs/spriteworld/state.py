@@ -16,8 +16,8 @@ from jaxtyping import Bool, Float64, Int64
 from torch import Tensor
 
 from percepts.core.errors import DataError
-from percepts.envs.spriteworld.streams import Streams
 from percepts.envs.spriteworld.triangles import points_inside
+from percepts.envs.streams import Streams
 from percepts.rendering.shapes import Polygon, spriteworld_shapes
 
 FACTORS = ("x", "y", "shape", "angle", "scale", "c0", "c1", "c2", "x_vel", "y_vel")

@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from percepts.core.random import derive_seed
-from percepts.envs.spriteworld.streams import Streams, _hashed, _hashed_on_cpu
+from percepts.envs.streams import Streams, _hashed, _hashed_on_cpu
 
 PUBLISHED = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
 """The first numbers of SplitMix64 from the seed 1234567, as Rosetta Code lists them."""
