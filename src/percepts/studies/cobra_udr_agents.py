@@ -6,10 +6,7 @@ for their encoder; agents of one seed also meet the same scenes.
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import os
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from statistics import mean
@@ -23,11 +20,10 @@ from percepts.agents.cobra.rewards import RewardModel, SumHead
 from percepts.agents.cobra.task import TaskPhase
 from percepts.agents.spriteworld_policies import RandomPolicy, success_rate
 from percepts.core.config import digest
-from percepts.core.files import atomic_folder
 from percepts.core.runs import Run
 from percepts.envs.spriteworld.configs import task_config
 from percepts.envs.spriteworld.observations import Observer
-from percepts.studies.pipelines import train_pipelines
+from percepts.studies.pipelines import link_stage, train_pipelines
 from percepts.studies.study import Results
 
 EXPLORATION, TASK = "exploration-one-sprite", "goal-finding-one-sprite"
@@ -109,23 +105,10 @@ def seeing(whole: CobraAgent.Config, run: Run) -> CobraAgent.Config:
 def place(config: CobraAgent.Config, folder: Path, run: Run) -> None:
     """Begin the pipeline in `folder`, where `train_pipelines` looks for it, with the finished `run` as its stage
     "vision"; nothing where it was begun before.
-
-    The run's files are linked, or copied where that cannot be: every file of a finished run is replaced, not changed.
     """
     path = folder / digest(config)
     started = CobraAgent(config, path) if (path / "run.json").exists() else CobraAgent.start(config, path)
-    if not started.vision_path.exists():
-        with atomic_folder(started.vision_path) as copy:
-            shutil.copytree(
-                run.path, copy, copy_function=_link, ignore=shutil.ignore_patterns(".lock"), dirs_exist_ok=True
-            )
-
-
-def _link(source: str, target: str) -> None:
-    with contextlib.suppress(OSError):
-        os.link(source, target)
-        return
-    shutil.copy2(source, target)
+    link_stage(run.path, started.vision_path)
 
 
 def measured(agents: list[CobraAgent]) -> dict[str, Any]:

@@ -35,7 +35,8 @@ from percepts.training.settings import Training
 PLACE, HUE, PLAIN = (0, 1), (2, 3), (0, 1, 2, 3, 4, 5)
 """Latents of `OracleFactors`: x and y; cosine and sine of the hue; all but the shape."""
 GOALS = tuple(name for name in COBRA if name.startswith("goal-finding"))
-FEW = "exploration-two-sprites"
+FEW, FEWER, MANY = "exploration-two-sprites", "exploration-three-sprites", "exploration-four-to-six-sprites"
+"""The exploration with up to two or three sprites instead of six, and with at least four."""
 
 
 def cobra_tiny() -> CobraAgent.Config:
@@ -163,7 +164,23 @@ def vision(
 @register_task(FEW)
 def exploration_two_sprites(mode: str, noise: Noise) -> SpriteworldConfig:
     """The exploration with one or two sprites instead of up to six."""
+    return _exploration(mode, noise, 1, 2)
+
+
+@register_task(FEWER)
+def exploration_three_sprites(mode: str, noise: Noise) -> SpriteworldConfig:
+    """The exploration with one to three sprites instead of up to six."""
+    return _exploration(mode, noise, 1, 3)
+
+
+@register_task(MANY)
+def exploration_four_to_six_sprites(mode: str, noise: Noise) -> SpriteworldConfig:
+    """The exploration with four to six sprites instead of one or more."""
+    return _exploration(mode, noise, 4, 6)
+
+
+def _exploration(mode: str, noise: Noise, least: int, most: int) -> SpriteworldConfig:
     whole = cobra_task("exploration", mode, noise)
     assert isinstance(whole.arena.generator, Generate)
-    few = replace(whole.arena.generator, most=2)
-    return replace(whole, arena=replace(whole.arena, generator=few))
+    sprites = replace(whole.arena.generator, least=least, most=most)
+    return replace(whole, arena=replace(whole.arena, generator=sprites))
