@@ -12,7 +12,7 @@ import torch
 from exact_slots import ExactTransition
 from torch import Tensor, nn
 
-from percepts.agents.cobra.curiosity import Curiosity, Window
+from percepts.agents.cobra.curiosity import Curiosity
 from percepts.agents.cobra.exploration import CriticPolicy, RandomObject, Uniform
 from percepts.agents.cobra.learner import Learner
 from percepts.agents.cobra.probes import collect, measure
@@ -22,6 +22,7 @@ from percepts.agents.cobra.slots import OracleFactors, SlotEncoder, SlotState, a
 from percepts.agents.cobra.snapshots import read_snapshot, write_snapshot
 from percepts.agents.cobra.transition import SlotTransition
 from percepts.agents.cobra.transition_losses import TransitionLoss, pixel_error
+from percepts.agents.cobra.windows import ExplorationWindow
 from percepts.agents.cobra.world import World
 from percepts.core.config import from_json, to_json
 from percepts.core.errors import CapabilityError, CheckpointError, ConfigError, NonFiniteError
@@ -202,11 +203,11 @@ class TestLoop:
         assert 0.01 < entries[0]["hit_fraction"] < 0.12
 
     def test_surprise_is_relative_to_a_running_median(self) -> None:
-        one = loop(memory=0.75)
-        assert one._scale(torch.tensor([1.0, 2.0, 9.0])) == 2.0
-        assert one._scale(torch.tensor([6.0, 6.0, 6.0])) == pytest.approx(0.75 * 2 + 0.25 * 6)
-        assert loop()._scale(torch.zeros(3)) > 0
-        assert loop()._scale(torch.tensor([0.0, 0.0, 3.0]), least=0.1) == pytest.approx(0.1)
+        one = loop(memory=0.75)._interest
+        assert one.scale(torch.tensor([1.0, 2.0, 9.0])) == 2.0
+        assert one.scale(torch.tensor([6.0, 6.0, 6.0])) == pytest.approx(0.75 * 2 + 0.25 * 6)
+        assert loop()._interest.scale(torch.zeros(3)) > 0
+        assert loop()._interest.scale(torch.tensor([0.0, 0.0, 3.0]), least=0.1) == pytest.approx(0.1)
 
     def test_the_explorer_sees_the_error_of_the_newest_model(self) -> None:
         one = loop(transitions=30 * 6)
@@ -437,11 +438,11 @@ class TestLearner:
 
 
 def test_a_window_takes_means() -> None:
-    window = Window()
+    window = ExplorationWindow()
     for value in (1.0, 2.0, 6.0):
         window.add({"loss": torch.tensor(value)})
     assert window.entry() == {"loss": 3.0, "click_entropy": 0.0}
-    again = Window.of_state(window.state_dict())
+    again = ExplorationWindow.of_state(window.state_dict())
     again.add({"loss": torch.tensor(11.0)})
     assert again.entry()["loss"] == 5.0
 

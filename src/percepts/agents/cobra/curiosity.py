@@ -6,9 +6,10 @@ actions about which it is wrong. No reward, no discount.
     curiosity.transition                  # frozen from here on; the tasks are learned with it
 
 In every step all arenas act once, and both networks learn from replayed transitions: the transition model minimises its
-error, then the explorer learns how large that error still is, as log(1 + e / e₀) with e₀ a running median. Everything
-is a function of (seed, step), so a loop that is stopped, saved (`state_dict`), and resumed ends with the same bits as
-an unbroken one. The paper's sizes are unknown; the numbers here are proposed, and were tried on ground-truth slots.
+error, then the explorer learns how large that error still is, as log(1 + e / e₀) with e₀ a running median (`interest`).
+Everything is a function of (seed, step), so a loop that is stopped, saved (`state_dict`), and resumed ends with the
+same bits as an unbroken one. The paper's sizes are unknown; the numbers here are proposed, and were tried on
+ground-truth slots.
 """
 
 from __future__ import annotations
@@ -30,27 +31,28 @@ from percepts.agents.cobra.exploration import (
     click_entropy,
     click_histogram,
 )
-from percepts.agents.cobra.learner import Learner
+from percepts.agents.cobra.fine_tuning import FineTuning
+from percepts.agents.cobra.interest import Interest, InterestName
+from percepts.agents.cobra.learner import Learner, step_together
 from percepts.agents.cobra.probes import collect, measure
 from percepts.agents.cobra.recursive_bins import RecursiveBinPolicy
 from percepts.agents.cobra.replay import Replay
 from percepts.agents.cobra.slots import SlotEncoder, SlotState
-from percepts.agents.cobra.snapshots import tensors_of, with_tensors_of
 from percepts.agents.cobra.transition import SlotTransition
 from percepts.agents.cobra.transition_losses import TransitionLoss
-from percepts.agents.cobra.world import Seen, World, action_size
+from percepts.agents.cobra.windows import ExplorationWindow
+from percepts.agents.cobra.world import Episodes, Seen, World, action_size
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable, digest
 from percepts.core.errors import CheckpointError, ConfigError
 from percepts.core.random import derive_seed, torch_generator
-from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
+from percepts.envs.spriteworld.arena import Arena
 from percepts.envs.spriteworld.observations import Observer
 from percepts.training.optimizers import Optimizer
 
 Entry = dict[str, int | float]
 """Named numbers; `step` is the number of transitions."""
 Log = Callable[[Entry], None]
-_TINY = 1e-12
 ExplorerConfig = CriticPolicy.Config | RecursiveBinPolicy.Config | Uniform.Config | RandomObject.Config
 
 
@@ -60,13 +62,15 @@ class Curiosity(Configurable):
     Args:
         arena: where; its task is not looked at.
         observer: draws pictures, where the encoder needs them.
-        encoder: frozen vision.
+        encoder: the vision; it is never changed. With `fine_tune` a copy of it is, the attribute `encoder`.
         seed: of everything.
         device: of the networks; arenas stay where they are.
 
     Raises:
-        ConfigError: settings that do not fit together, or actions that are no numbers in [0, 1].
-        CapabilityError: (at the first update) the loss needs pictures, and the encoder cannot draw.
+        ConfigError: settings that do not fit together, actions that are no numbers in [0, 1], or `fine_tune` with an
+            encoder in which nothing was learned.
+        CapabilityError: `fine_tune` with a model that it is not made for; or (at the first update) the loss needs
+            pictures, and the encoder cannot draw.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -83,7 +87,12 @@ class Curiosity(Configurable):
             loss: what is an error.
             subtract_drawing: with the loss "pixel" the explorer sees only the error beyond that of drawing the next
                 image from its own slots, which no prediction can avoid: curiosity would go to what is hard to draw.
+            interest: whether the explorer looks for the model's error, or for its progress (see `interest`).
+            follow: for progress, how much of the model the slow copy takes in after every update, in (0, 1).
             memory: of the running median e₀, a share in [0, 1).
+            fine_tune: learning rate of the vision; 0: it is frozen, as the paper's. Needs the loss "pixel" and an
+                encoder that was trained. The replay then keeps two pictures of every transition, in which the slots are
+                found anew in every update.
             transition: the model.
             explorer: who acts.
             optimizer: of the transition model.
@@ -100,7 +109,10 @@ class Curiosity(Configurable):
         capacity: int | None = None
         loss: TransitionLoss = field(default_factory=lambda: TransitionLoss(kind="aligned"))
         subtract_drawing: bool = True
+        interest: InterestName = "error"
+        follow: float = 0.01
         memory: float = 0.99
+        fine_tune: float = 0.0
         transition: SlotTransition.Config = field(default_factory=lambda: SlotTransition.Config(hidden=(96, 96)))
         explorer: ExplorerConfig = field(default_factory=lambda: CriticPolicy.Config(hidden=(96, 96)))
         optimizer: Optimizer = field(default_factory=lambda: Optimizer(lr=2e-3, clip_norm=0.01))
@@ -116,6 +128,16 @@ class Curiosity(Configurable):
                 raise ConfigError(f"capacity = {self.capacity}", f"arenas = {self.arenas} or more, or none for all")
             if not (0 <= self.uniform <= 1 and 0 <= self.memory < 1):
                 raise ConfigError(f"uniform = {self.uniform}, memory = {self.memory}", "shares in [0, 1] and [0, 1)")
+            if not 0 < self.follow < 1:
+                raise ConfigError(f"follow = {self.follow}", "a share in (0, 1)")
+            if not 0 <= self.fine_tune < math.inf:
+                raise ConfigError(f"fine_tune = {self.fine_tune}", "a learning rate, or 0")
+            if self.fine_tune and not self.loss.needs_image:
+                raise ConfigError(
+                    f"fine_tune = {self.fine_tune} with the loss '{self.loss.kind}', which is smallest where all slots "
+                    "are the same",
+                    "the loss 'pixel'",
+                )
 
         @property
         def steps(self) -> int:
@@ -133,28 +155,41 @@ class Curiosity(Configurable):
         seed: int,
         device: torch.device | str = "cpu",
     ) -> None:
-        self.config, self.seed, self.device, self.encoder = config, seed, torch.device(device), encoder
+        self.config, self.seed, self.device = config, seed, torch.device(device)
+        updates = config.steps * config.updates
+        self._tuning = FineTuning(encoder, config.fine_tune, updates, seed) if config.fine_tune else None
+        self.encoder: SlotEncoder = self._tuning.encoder if self._tuning else encoder
         sizes = {"latents": encoder.latents, "action": action_size(arena)}
         with torch.random.fork_rng(devices=[]):
             torch.manual_seed(derive_seed(seed, "exploration networks"))
             self.transition: SlotTransition = config.transition.build(**sizes).to(self.device)
             self.explorer: Explorer = config.explorer.build(**sizes).to(self.device)
         self._pictures = ("image",) if config.loss.needs_image else ()
-        self.world = World(arena, observer, encoder, (*self.explorer.observes, *self._pictures))
-        updates = config.steps * config.updates
+        self.world = World(arena, observer, self.encoder, (*self.explorer.observes, *self._pictures))
+        self._episodes = Episodes(
+            self.world, (derive_seed(seed, "exploration arena", row) for row in range(config.arenas))
+        )
         self._model = Learner(self.transition, config.optimizer, updates, "transition model")
         self._seeker = Learner(self.explorer, config.explorer_optimizer, updates, "explorer")
+        self._interest = Interest(config.interest, self.transition, config.follow, config.memory)
         self.replay = Replay(config.capacity or config.steps * config.arenas, self.device)
         self.step_count = 0
-        self.median: float | None = None
-        self._window = Window()
-        self._arenas: ArenaState | None = None
-        self._seen: Seen | None = None
+        self._window = ExplorationWindow()
 
     @property
     def transitions(self) -> int:
         """Made so far."""
         return self.step_count * self.config.arenas
+
+    @property
+    def median(self) -> float | None:
+        """e₀; None before the first update of an explorer that learns."""
+        return self._interest.median
+
+    @property
+    def fine_tuned(self) -> dict[str, Tensor] | None:
+        """The weights of the vision as they are now; None where it is frozen."""
+        return None if self._tuning is None else self._tuning.weights()
 
     @property
     def finished(self) -> bool:
@@ -179,12 +214,12 @@ class Curiosity(Configurable):
         Raises:
             NonFiniteError: a loss became NaN or infinite.
         """
-        state, seen = self._present()
+        seen = self._episodes.seen()
+        if self._tuning is not None:
+            seen = self.world.see(seen.observation)  # The vision has changed since.
         action, behaviour = self._choose(seen)
-        state, outcome, ended = self.world.step(state, action)
-        following = self.world.look(state.sprites)
+        following, outcome, _ = self._episodes.act(action)
         self.replay.add(self._transition(seen, action, behaviour, following))
-        self._arenas, self._seen = self.world.go_on(state, following, ended)
         self._window.acted(action, outcome)
         for update in range(self.config.updates):
             generator = torch_generator(self.seed, "exploration batch", self.step_count, update)
@@ -193,7 +228,7 @@ class Curiosity(Configurable):
         if self.step_count % self.config.log_every and not self.finished:
             return None
         entry: Entry = {"step": self.transitions, **self._window.entry(), "median": self.median or 0.0}
-        self._window = Window()
+        self._window = ExplorationWindow()
         return entry
 
     def probes(self, seed: int | None = None) -> dict[str, float]:
@@ -222,16 +257,6 @@ class Curiosity(Configurable):
             found[f"{name}/click_entropy"] = click_entropy(click_histogram(probe.action[probe.valid]))
         return found
 
-    def _present(self) -> tuple[ArenaState, Seen]:
-        if self._arenas is None or self._seen is None:
-            self._arenas = self._first()
-            self._seen = self.world.look(self._arenas.sprites)
-        return self._arenas, self._seen
-
-    def _first(self) -> ArenaState:
-        rows = range(self.config.arenas)
-        return self.world.arena.reset([derive_seed(self.seed, "exploration arena", row) for row in rows])
-
     @torch.no_grad()
     def _choose(self, seen: Seen) -> tuple[Float[Tensor, "batch action"], Float[Tensor, " batch"]]:
         """What all arenas do, and with which density."""
@@ -246,62 +271,73 @@ class Curiosity(Configurable):
         return action.to(seen.slots.latents.device), share + (1 - share) * density
 
     def _transition(self, seen: Seen, action: Tensor, behaviour: Tensor, following: Seen) -> dict[str, Tensor]:
-        pictures = None
+        pictures, kept = None, self.explorer.observes if self.explorer.learns else ()
         if "image" in seen.observation:
             pictures = (seen.observation["image"], following.observation["image"])
         rows = {
-            "latents": seen.slots.latents,
-            "weight": seen.slots.weight,
             "action": action,
             "behaviour": behaviour,
-            "next_latents": following.slots.latents,
-            "next_weight": following.slots.weight,
             "changed": self.config.loss.changed(seen.slots, following.slots, pictures),
         }
-        if self.explorer.learns:
-            rows |= {f"seen_{key}": seen.observation[key] for key in self.explorer.observes}
-            if self.config.loss.needs_image and self.config.subtract_drawing:
-                rows["drawing"] = self._drawing(following)
+        if self._tuning is None:
+            rows |= {"latents": seen.slots.latents, "weight": seen.slots.weight}
+            rows |= {"next_latents": following.slots.latents, "next_weight": following.slots.weight}
+            if self._subtracts:
+                rows["drawing"] = self._drawing(following.slots, following.observation["image"])
+        else:
+            kept = (*kept, *self._pictures)
+        rows |= {f"seen_{key}": seen.observation[key] for key in kept}
         return rows | {f"next_{key}": following.observation[key] for key in self._pictures}
+
+    @property
+    def _subtracts(self) -> bool:
+        """Whether the error of drawing is of interest."""
+        settings = self.config
+        wanted = settings.subtract_drawing and settings.interest == "error"
+        return wanted and settings.loss.needs_image and self.explorer.learns
 
     def _learn(self, rows: Mapping[str, Tensor]) -> None:
         rows = {name: value.to(self.device) for name, value in rows.items()}
-        before = SlotState(rows["latents"], rows["weight"])
         importance = self.config.loss.importance(rows["changed"], self.transitions)
-        loss = (self._error(before, rows) * importance).mean()
-        self._model.step(loss)
+        if self._tuning is None:
+            before = SlotState(rows["latents"], rows["weight"])
+            loss = (self._error(self.transition, before, rows) * importance).mean()
+            self._model.step(loss)
+        else:
+            before = self._tuning.see(rows["seen_image"])
+            loss = (self._error(self.transition, before, rows) * importance).mean()
+            own = self._tuning.loss(rows["seen_image"])
+            step_together(loss + own, self._model, self._tuning.learner)
+            self._window.add({"vision_loss": own})
+            with torch.no_grad():
+                before = self._tuning.see(rows["seen_image"])
         self._window.add({"transition_loss": loss})
-        if not self.explorer.learns:
-            return
-        with torch.no_grad():
-            error = self._error(before, rows)
-            least = 0.0
-            if "drawing" in rows:
-                # Half of what is left may be 0, and so the median.
-                error, least = (error - rows["drawing"]).clamp(min=0), 0.1
-            surprise = torch.log1p(error / self._scale(error, least))
+        self._interest.follow()
+        if self.explorer.learns:
+            self._seek(before, rows)
+
+    def _seek(self, before: SlotState, rows: Mapping[str, Tensor]) -> None:
+        """Teach the explorer what is of interest to the newest model."""
+        drawing = rows.get("drawing")
+        if self._subtracts and drawing is None:
+            drawing = self._drawing(self.world.see({"image": rows["next_image"]}).slots, rows["next_image"])
+        surprise = self._interest.of(lambda model: self._error(model, before, rows), drawing)
         observation = {key: rows[f"seen_{key}"] for key in self.explorer.observes}
         loss, terms = self.explorer.loss(before, rows["action"], surprise, rows["behaviour"], observation)
         self._seeker.step(loss)
         self._window.add({"surprise": surprise.mean(), **terms})
 
-    def _error(self, before: SlotState, rows: Mapping[str, Tensor]) -> Float[Tensor, " batch"]:
-        predicted = self.transition.after(before, rows["action"])
-        following = SlotState(rows["next_latents"], rows["next_weight"])
+    def _error(self, model: SlotTransition, before: SlotState, rows: Mapping[str, Tensor]) -> Float[Tensor, " batch"]:
+        predicted = model.after(before, rows["action"])
+        # A picture says it all: without slots of it, any will do.
+        following = SlotState(rows["next_latents"], rows["next_weight"]) if "next_latents" in rows else predicted
         return self.config.loss.error(predicted, following, rows.get("next_image"), self.encoder)
 
     @torch.no_grad()
-    def _drawing(self, seen: Seen) -> Float[Tensor, " batch"]:
+    def _drawing(self, slots: SlotState, image: Tensor) -> Float[Tensor, " batch"]:
         """The error of a prediction that knows the slots to come."""
-        slots, image = seen.slots.to(self.device), seen.observation["image"].to(self.device)
-        return self.config.loss.error(slots, slots, image, self.encoder)
-
-    def _scale(self, error: Tensor, least: float = 0.0) -> float:
-        """e₀ with this batch's say in it; at least this share of the batch's mean."""
-        median = float(error.median())
-        keep = self.config.memory
-        self.median = median if self.median is None else keep * self.median + (1 - keep) * median
-        return max(self.median, least * float(error.mean()), _TINY)
+        slots = slots.to(self.device)
+        return self.config.loss.error(slots, slots, image.to(self.device), self.encoder)
 
     def state_dict(self) -> dict[str, Any]:
         """Everything that the loop goes on from: tensors and plain values, for `snapshots.write_snapshot`."""
@@ -309,13 +345,13 @@ class Curiosity(Configurable):
             "config": digest(self.config),
             "seed": self.seed,
             "step": self.step_count,
-            "median": self.median,
+            "interest": self._interest.state_dict(),
             "transition": self._model.state_dict(),
             "explorer": self._seeker.state_dict(),
             "replay": self.replay.state_dict(),
             "window": self._window.state_dict(),
-            "arenas": None if self._arenas is None else tensors_of(self._arenas),
-            "seen": None if self._seen is None else self._seen.state_dict(),
+            "vision": None if self._tuning is None else self._tuning.learner.state_dict(),
+            **self._episodes.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -331,47 +367,9 @@ class Curiosity(Configurable):
         self._model.load_state_dict(state["transition"])
         self._seeker.load_state_dict(state["explorer"])
         self.replay.load_state_dict(state["replay"])
-        self._window = Window.of_state(state["window"])
-        self.step_count, self.median = state["step"], state["median"]
-        self._arenas = None if state["arenas"] is None else with_tensors_of(self._first(), state["arenas"])
-        self._seen = None if state["seen"] is None else Seen.of_state(state["seen"])
-
-
-class Window:
-    """What happened since the last entry of the log."""
-
-    def __init__(self) -> None:
-        self.totals: dict[str, float] = {}
-        self.counts: dict[str, int] = {}
-        self.clicks = torch.zeros(8, 8, dtype=torch.int64)
-
-    def acted(self, action: Tensor, outcome: Outcome) -> None:
-        """Note a step of all arenas."""
-        hit = (outcome.hit >= 0).double()
-        self.add({"hit_fraction": hit.mean()})
-        self.totals["motion"] = self.totals.get("motion", 0.0) + float((outcome.motion.norm(dim=1) * hit).sum())
-        self.counts["motion"] = self.counts.get("motion", 0) + int(hit.sum())
-        self.clicks += click_histogram(action).cpu()
-
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Note values whose means are wanted."""
-        for name, value in values.items():
-            self.totals[name] = self.totals.get(name, 0.0) + float(value.detach())
-            self.counts[name] = self.counts.get(name, 0) + 1
-
-    def entry(self) -> dict[str, float]:
-        """Means: `hit_fraction` of the actions, `motion` of a hit in arena units, what the networks report, and the
-        entropy of the clicks on an 8 × 8 grid in nats."""
-        means = {name: total / max(1, self.counts[name]) for name, total in self.totals.items()}
-        return {**means, "click_entropy": click_entropy(self.clicks)}
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values."""
-        return {"totals": self.totals, "counts": self.counts, "clicks": self.clicks}
-
-    @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> Window:
-        """What `state_dict` described."""
-        window = cls()
-        window.totals, window.counts, window.clicks = dict(state["totals"]), dict(state["counts"]), state["clicks"]
-        return window
+        self._window = ExplorationWindow.of_state(state["window"])
+        self._interest.load_state_dict(state["interest"])
+        if self._tuning is not None:
+            self._tuning.learner.load_state_dict(state["vision"])
+        self._episodes.load_state_dict(state)
+        self.step_count = state["step"]

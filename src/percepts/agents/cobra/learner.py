@@ -1,4 +1,4 @@
-"""One network and its optimiser: a step, and a state that can be saved and resumed to the same bits."""
+"""A network and its optimiser: a step, and a state that can be saved and resumed to the same bits."""
 
 from __future__ import annotations
 
@@ -36,14 +36,11 @@ class Learner:
         Raises:
             NonFiniteError: the loss is NaN or infinite; the weights are those of the step before.
         """
-        if self.optimizer is None:
-            return
-        if not bool(loss.isfinite()):
-            raise NonFiniteError(
-                f"the loss of the {self.name} became {loss.item()} in update {self.done}", fix="a lower learning rate"
-            )
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward(inputs=self.parameters)
+        step_together(loss, self)
+
+    def move(self) -> None:
+        """One step along the gradients that are there."""
+        assert self.optimizer is not None
         if self.settings.clip_norm is not None:
             nn.utils.clip_grad_norm_(self.parameters, self.settings.clip_norm)
         for options in self.optimizer.param_groups:
@@ -80,3 +77,25 @@ class Learner:
                     if isinstance(value, Tensor) and value.shape == parameter.shape:
                         values[key] = torch.empty_like(parameter, dtype=value.dtype).copy_(value)
         self.done = int(state["done"])
+
+
+def step_together(loss: Float[Tensor, ""], *learners: Learner) -> None:
+    """One step of several networks down the same loss, with one way back through it.
+
+    Raises:
+        NonFiniteError: the loss is NaN or infinite; the weights are those of the step before.
+    """
+    moving = [learner for learner in learners if learner.optimizer is not None]
+    if not moving:
+        return
+    if not bool(loss.isfinite()):
+        names = " and the ".join(learner.name for learner in moving)
+        raise NonFiniteError(
+            f"the loss of the {names} became {loss.item()} in update {moving[0].done}", fix="a lower learning rate"
+        )
+    for learner in moving:
+        assert learner.optimizer is not None
+        learner.optimizer.zero_grad(set_to_none=True)
+    loss.backward(inputs=[parameter for learner in moving for parameter in learner.parameters])
+    for learner in moving:
+        learner.move()

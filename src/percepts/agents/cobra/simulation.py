@@ -10,6 +10,7 @@ The true ones read the sprites from an observation with the keys "factors" and "
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from typing import ClassVar
@@ -81,12 +82,17 @@ class LearnedSimulation:
 
 
 @dataclass(frozen=True)
-class TrueSimulation:
-    """The arena's dynamics without noise, and its rewards."""
+class OfSprites(ABC):
+    """The base of what knows the true sprites.
+
+    Attributes:
+        arena: whose rules hold.
+    """
 
     arena: Arena
     observes: ClassVar[tuple[str, ...]] = ("factors", "present")
 
+    @torch.inference_mode()
     def returns(
         self,
         state: SlotState | None,
@@ -94,11 +100,20 @@ class TrueSimulation:
         actions: Float[Tensor, "batch count steps action"],
         how: Gather,
     ) -> Float[Tensor, "batch count"]:
-        """True rewards; see `planning.Simulation`. An episode that would end goes on."""
+        """Rewards of the sprites in `observation`; see `planning.Simulation`. An episode that would end goes on."""
         sprites = sprites_of(observation, self.arena.outlines)
-        return in_parts(lambda part: self._rewards(sprites, part), actions, how, AT_ONCE)
+        return in_parts(lambda part: self._rewards(state, sprites, part), actions, how, AT_ONCE)
 
-    def _rewards(self, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
+    @abstractmethod
+    def _rewards(self, state: SlotState | None, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
+        """The rewards [B, part] of one step after the other, for some of the sequences."""
+
+
+@dataclass(frozen=True)
+class TrueSimulation(OfSprites):
+    """The arena's dynamics without noise, and its rewards."""
+
+    def _rewards(self, state: SlotState | None, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
         sprites = repeated(sprites, actions.shape[1])
         for action in actions.unbind(2):
             sprites, reward, _ = self.arena.simulate(sprites, action.flatten(0, 1))
@@ -106,7 +121,7 @@ class TrueSimulation:
 
 
 @dataclass(frozen=True)
-class TrueDynamics:
+class TrueDynamics(OfSprites):
     """The arena's dynamics, and a learned reward of what is then seen.
 
     Attributes:
@@ -116,25 +131,11 @@ class TrueDynamics:
         look: what is seen of sprites.
     """
 
-    arena: Arena
     encoder: SlotEncoder
     reward: RewardModel
     look: Look
-    observes: ClassVar[tuple[str, ...]] = ("factors", "present")
 
-    @torch.inference_mode()
-    def returns(
-        self,
-        state: SlotState,
-        observation: Observation,
-        actions: Float[Tensor, "batch count steps action"],
-        how: Gather,
-    ) -> Float[Tensor, "batch count"]:
-        """Predicted rewards of true outcomes; see `planning.Simulation`."""
-        sprites = sprites_of(observation, self.arena.outlines)
-        return in_parts(lambda part: self._rewards(sprites, part), actions, how, AT_ONCE)
-
-    def _rewards(self, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
+    def _rewards(self, state: SlotState | None, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
         sprites = repeated(sprites, actions.shape[1])
         for action in actions.unbind(2):
             sprites, _, _ = self.arena.simulate(sprites, action.flatten(0, 1))
@@ -143,7 +144,7 @@ class TrueDynamics:
 
 
 @dataclass(frozen=True)
-class TrueReward:
+class TrueReward(OfSprites):
     """Learned dynamics of the true factors, and the arena's rewards of where they put the sprites.
 
     Attributes:
@@ -155,10 +156,8 @@ class TrueReward:
         CapabilityError: the encoder is another one: slots of pictures are no sprites.
     """
 
-    arena: Arena
     transition: SlotTransition
     encoder: SlotEncoder
-    observes: ClassVar[tuple[str, ...]] = ("factors", "present")
 
     def __post_init__(self) -> None:
         if not isinstance(self.encoder, OracleFactors):
@@ -166,20 +165,9 @@ class TrueReward:
                 f"the true reward of slots of {type(self.encoder).__name__}, which are no sprites", "OracleFactors"
             )
 
-    @torch.inference_mode()
-    def returns(
-        self,
-        state: SlotState,
-        observation: Observation,
-        actions: Float[Tensor, "batch count steps action"],
-        how: Gather,
-    ) -> Float[Tensor, "batch count"]:
-        """True rewards of predicted outcomes; see `planning.Simulation`."""
-        sprites, actions = sprites_of(observation, self.arena.outlines), actions.to(state.latents.dtype)
-        return in_parts(lambda part: self._rewards(state, sprites, part), actions, how, AT_ONCE)
-
-    def _rewards(self, state: SlotState, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
-        sprites = repeated(sprites, actions.shape[1])
+    def _rewards(self, state: SlotState | None, sprites: Sprites, actions: Tensor) -> Iterator[Tensor]:
+        assert state is not None
+        sprites, actions = repeated(sprites, actions.shape[1]), actions.to(state.latents.dtype)
         latents, weight = state.latents[:, None], state.weight[:, None]
         for action in actions.unbind(2):
             latents = self.transition.predict(latents, action, weight)

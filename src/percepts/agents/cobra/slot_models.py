@@ -4,11 +4,13 @@
     state = encoder.encode({"image": image})
     encoder.decode(state.latents)
 
-A model is frozen when it is wrapped. Latents are posterior means: samples would blur where a click has to land.
+A model is frozen when it is wrapped (`fine_tuning` thaws a copy). Latents are posterior means: samples would blur where
+a click has to land.
 """
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 from typing import Any
 
@@ -25,27 +27,53 @@ from percepts.core.errors import CapabilityError, ConfigError, DataError
 from percepts.core.slots import Slots
 
 
-class _Frozen:
-    """A model that only looks: in evaluation mode, without gradients of its own, a chunk of the images at a time."""
+class LearnedSlots(ABC):
+    """The base of encoders that wrap a trained model: in evaluation mode, and without gradients of its own.
+
+    Args:
+        model: it is set to evaluation and frozen.
+        chunk: images that are encoded at a time.
+        trained: optimisation steps that the model has behind it; where it is fine-tuned, its schedules go on there.
+
+    Raises:
+        CapabilityError: the model does not encode.
+        ConfigError: chunks of nothing.
+    """
 
     observes = ("image",)
 
-    def __init__(self, model: Any, chunk: int) -> None:
+    def __init__(self, model: Any, chunk: int, trained: int = 0) -> None:
         if chunk < 1:
             raise ConfigError(f"chunk = {chunk}", "1 or more")
         require(model, Encodes, "the slots of an agent")
         self.model = model.eval().requires_grad_(False)
-        self.chunk = chunk
+        self.chunk, self.trained = chunk, trained
 
     @property
     def device(self) -> torch.device:
         """Where the model is."""
         return next(self.model.parameters()).device
 
+    @property
+    def latents(self) -> int:
+        """D of the model."""
+        return self.model.config.latent_size
+
     @torch.no_grad()
-    def posteriors(self, observation: Observation) -> list[Any]:
+    def encode(self, observation: Observation) -> SlotState:
+        """The slots, by the posterior means.
+
+        Raises:
+            CapabilityError: the model's posteriors are not what this encoder takes.
+        """
+        return self.see(observation["image"])
+
+    @abstractmethod
+    def see(self, image: Tensor) -> SlotState:
+        """The same of the pictures themselves; gradients reach the model where it is not frozen."""
+
+    def posteriors(self, image: Tensor) -> list[Any]:
         """The model's posteriors, chunk by chunk."""
-        image = observation["image"]
         if not len(image):
             raise DataError("an observation of no environment", "one or more")
         return [self.model.encode(as_images(part).to(self.device)) for part in image.split(self.chunk)]
@@ -55,7 +83,7 @@ class _Frozen:
         return require(self.model, Decodes, "drawing slots")
 
 
-class ModelSlots(_Frozen):
+class ModelSlots(LearnedSlots):
     """The slots of a model that takes images apart (`objects.MONet`, `objects.IODINE`), in the model's order.
 
     A slot's occupancy is the mean of its mask over the pixels. The slot of the largest is the background and has
@@ -65,14 +93,15 @@ class ModelSlots(_Frozen):
         model: gives `core.slots.Slots` for images; it is set to evaluation and frozen.
         full_share: of the image that a slot needs to count in full.
         chunk: images that are encoded at a time.
+        trained: optimisation steps that the model has behind it.
 
     Raises:
         CapabilityError: the model does not encode.
         ConfigError: a share that is not in (0, 1], or chunks of nothing.
     """
 
-    def __init__(self, model: Any, full_share: float = FULL_SHARE, chunk: int = 64) -> None:
-        super().__init__(model, chunk)
+    def __init__(self, model: Any, full_share: float = FULL_SHARE, chunk: int = 64, trained: int = 0) -> None:
+        super().__init__(model, chunk, trained)
         if not 0 < full_share <= 1:
             raise ConfigError(f"full_share = {full_share}", "a share of the image in (0, 1]")
         self.full_share = full_share
@@ -82,18 +111,13 @@ class ModelSlots(_Frozen):
         """K of the model's training."""
         return self.model.config.slots
 
-    @property
-    def latents(self) -> int:
-        """D of the model."""
-        return self.model.config.latent_size
-
-    def encode(self, observation: Observation) -> SlotState:
+    def see(self, image: Tensor) -> SlotState:
         """The means and weights of the slots.
 
         Raises:
             CapabilityError: the model gives no slots.
         """
-        found = self.posteriors(observation)
+        found = self.posteriors(image)
         if not isinstance(found[0], Slots):
             raise CapabilityError(
                 f"{type(self.model).__name__} gives no slots",
@@ -117,12 +141,13 @@ def occupancy_weight(
     return weight.scatter(1, occupancy.argmax(1, keepdim=True), 0.0)
 
 
-class SingleSlot(_Frozen):
+class SingleSlot(LearnedSlots):
     """The whole image as one slot of weight 1: what is lost without objects. For any model with one vector an image.
 
     Args:
         model: gives a posterior of mean [B, D]; it is set to evaluation and frozen.
         chunk: images that are encoded at a time.
+        trained: optimisation steps that the model has behind it.
 
     Raises:
         CapabilityError: the model does not encode.
@@ -130,17 +155,16 @@ class SingleSlot(_Frozen):
 
     slots = 1
 
-    def __init__(self, model: Any, chunk: int = 256) -> None:
-        super().__init__(model, chunk)
+    def __init__(self, model: Any, chunk: int = 256, trained: int = 0) -> None:
+        super().__init__(model, chunk, trained)
 
-    @property
-    def latents(self) -> int:
-        """D of the model."""
-        return self.model.config.latent_size
+    def see(self, image: Tensor) -> SlotState:
+        """The posterior's mean as the only slot.
 
-    def encode(self, observation: Observation) -> SlotState:
-        """The posterior's mean as the only slot."""
-        mean = torch.cat([posterior.mean for posterior in self.posteriors(observation)]).float()
+        Raises:
+            CapabilityError: the model gives more than one vector.
+        """
+        mean = torch.cat([posterior.mean for posterior in self.posteriors(image)]).float()
         if mean.ndim != 2:
             raise CapabilityError(
                 f"{type(self.model).__name__} gives more than one vector", fix="ModelSlots, for slots"

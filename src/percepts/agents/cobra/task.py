@@ -33,14 +33,14 @@ from percepts.agents.cobra.replay import Replay
 from percepts.agents.cobra.rewards import RewardModel
 from percepts.agents.cobra.simulation import LearnedSimulation
 from percepts.agents.cobra.slots import SlotEncoder, SlotState
-from percepts.agents.cobra.snapshots import tensors_of, with_tensors_of
 from percepts.agents.cobra.transition import SlotTransition
-from percepts.agents.cobra.world import Seen, World
+from percepts.agents.cobra.windows import TaskWindow
+from percepts.agents.cobra.world import Episodes, Seen, World
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable, digest
 from percepts.core.errors import CheckpointError, ConfigError
 from percepts.core.random import derive_seed, torch_generator
-from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
+from percepts.envs.spriteworld.arena import Arena, Outcome
 from percepts.envs.spriteworld.observations import Observer
 from percepts.training.optimizers import Optimizer
 
@@ -132,9 +132,8 @@ class TaskPhase(Configurable):
         )
         self.replay = Replay(rounds * config.arenas, self.device)
         self.step_count = 0
-        self._window = Window()
-        self._arenas: ArenaState | None = None
-        self._seen: Seen | None = None
+        self._window = TaskWindow()
+        self._episodes = Episodes(self.world, (derive_seed(seed, "task arena", row) for row in range(config.arenas)))
 
     @property
     def rewarded_steps(self) -> int:
@@ -176,13 +175,11 @@ class TaskPhase(Configurable):
         Raises:
             NonFiniteError: a loss became NaN or infinite.
         """
-        state, seen = self._present()
+        seen = self._episodes.seen()
         action = self._choose(seen)
-        state, outcome, ended = self.world.step(state, action)
-        following = self.world.look(state.sprites)
+        following, outcome, ended = self._episodes.act(action)
         self.replay.add(self._outcome(seen, action, following, outcome))
         self._window.acted(outcome, ended)
-        self._arenas, self._seen = self.world.go_on(state, following, ended)
         for update in range(self.config.updates * self.config.arenas):
             self._learn(torch_generator(self.seed, "task batch", self.step_count, update))
         before = self.rewarded_steps // self.config.log_every
@@ -190,18 +187,8 @@ class TaskPhase(Configurable):
         if self.rewarded_steps // self.config.log_every == before and not self.finished:
             return None
         entry = {"step": self.rewarded_steps, **self._window.entry()}
-        self._window = Window(self._window.running)
+        self._window = TaskWindow(self._window.running)
         return entry
-
-    def _present(self) -> tuple[ArenaState, Seen]:
-        if self._arenas is None or self._seen is None:
-            self._arenas = self._first()
-            self._seen = self.world.look(self._arenas.sprites)
-        return self._arenas, self._seen
-
-    def _first(self) -> ArenaState:
-        rows = range(self.config.arenas)
-        return self.world.arena.reset([derive_seed(self.seed, "task arena", row) for row in rows])
 
     @torch.no_grad()
     def _choose(self, seen: Seen) -> Float[Tensor, "batch action"]:
@@ -263,8 +250,7 @@ class TaskPhase(Configurable):
             "reward": self._learner.state_dict(),
             "replay": self.replay.state_dict(),
             "window": self._window.state_dict(),
-            "arenas": None if self._arenas is None else tensors_of(self._arenas),
-            "seen": None if self._seen is None else self._seen.state_dict(),
+            **self._episodes.state_dict(),
         }
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
@@ -279,60 +265,6 @@ class TaskPhase(Configurable):
             )
         self._learner.load_state_dict(state["reward"])
         self.replay.load_state_dict(state["replay"])
-        self._window = Window.of_state(state["window"])
+        self._window = TaskWindow.of_state(state["window"])
+        self._episodes.load_state_dict(state)
         self.step_count = int(state["step"])
-        self._arenas = None if state["arenas"] is None else with_tensors_of(self._first(), state["arenas"])
-        self._seen = None if state["seen"] is None else Seen.of_state(state["seen"])
-
-
-class Window:
-    """What happened since the last entry of the log.
-
-    Args:
-        running: undiscounted return and steps so far of the episode in every arena; None before the first step.
-    """
-
-    def __init__(self, running: Float[Tensor, "arenas 2"] | None = None) -> None:
-        self.running = running
-        self.totals: dict[str, float] = {}
-        self.counts: dict[str, int] = {}
-
-    def acted(self, outcome: Outcome, ended: Tensor) -> None:
-        """Note a step of all arenas."""
-        if self.running is None:
-            self.running = torch.zeros(len(ended), 2, dtype=torch.float64)
-        self.running = self.running + torch.stack([outcome.reward, torch.ones_like(outcome.reward)], 1).cpu()
-        over = ended.cpu()
-        self._note("hit_fraction", (outcome.hit >= 0).double())
-        self._note("success", outcome.success.cpu()[over].double())
-        self._note("return", self.running[over, 0])
-        self._note("length", self.running[over, 1])
-        self.running[over] = 0
-
-    def add(self, values: Mapping[str, Tensor]) -> None:
-        """Note values whose means are wanted."""
-        for name, value in values.items():
-            self._note(name, value.detach()[None])
-
-    def entry(self) -> dict[str, float]:
-        """Means: `hit_fraction` of the actions; `success`, `return` and `length` of the episodes that ended, where some
-        did; and the losses."""
-        return {name: total / self.counts[name] for name, total in self.totals.items()} | {
-            "episodes": self.counts.get("length", 0)
-        }
-
-    def _note(self, name: str, values: Tensor) -> None:
-        if len(values):
-            self.totals[name] = self.totals.get(name, 0.0) + float(values.sum())
-            self.counts[name] = self.counts.get(name, 0) + len(values)
-
-    def state_dict(self) -> dict[str, Any]:
-        """Tensors and plain values."""
-        return {"running": self.running, "totals": self.totals, "counts": self.counts}
-
-    @classmethod
-    def of_state(cls, state: Mapping[str, Any]) -> Window:
-        """What `state_dict` described."""
-        window = cls(state["running"])
-        window.totals, window.counts = dict(state["totals"]), dict(state["counts"])
-        return window

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -9,7 +10,9 @@ import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
+from percepts.agents.agent import Observation
 from percepts.agents.cobra.slots import SlotEncoder, SlotState
+from percepts.agents.cobra.snapshots import tensors_of, with_tensors_of
 from percepts.core.errors import ConfigError
 from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
 from percepts.envs.spriteworld.observations import Observer
@@ -20,7 +23,7 @@ from percepts.envs.spriteworld.state import Sprites
 class Seen:
     """What there is to see in B arenas: observations, and the slots that an encoder makes of them."""
 
-    observation: dict[str, Tensor]
+    observation: Observation
     slots: SlotState
 
     def put(self, index: Any, others: Seen) -> Seen:
@@ -61,9 +64,12 @@ class World:
 
     def look(self, sprites: Sprites) -> Seen:
         """What there is to see now."""
-        with torch.no_grad():
-            observation = self.observer.observe(sprites)
-            return Seen(observation, self.encoder.encode(observation))
+        return self.see(self.observer.observe(sprites))
+
+    @torch.no_grad()
+    def see(self, observation: Observation) -> Seen:
+        """What the encoder makes of an observation now."""
+        return Seen(observation, self.encoder.encode(observation))
 
     def step(
         self, state: ArenaState, action: Float[Tensor, "batch action"]
@@ -79,6 +85,59 @@ class World:
         state = self.arena.restart(state, ended)
         rows = ended.nonzero()[:, 0]
         return state, seen.put(rows, self.look(state.sprites.rows(rows)))
+
+
+class Episodes:
+    """Arenas that act all at once, one episode after the other, and what there is to see in them.
+
+    Args:
+        world: where.
+        seeds: one for each arena.
+    """
+
+    def __init__(self, world: World, seeds: Iterable[int]) -> None:
+        self.world, self.seeds = world, tuple(seeds)
+        self._arenas: ArenaState | None = None
+        self._seen: Seen | None = None
+
+    def seen(self) -> Seen:
+        """What there is to see now. With the first look the first episodes begin."""
+        return self._present()[1]
+
+    def act(self, action: Float[Tensor, "batch action"]) -> tuple[Seen, Outcome, Bool[Tensor, " batch"]]:
+        """Act in all arenas, and begin new episodes where the last one ended with it.
+
+        Returns:
+            What there was to see after the action, before new episodes began; what came of it; where episodes ended.
+        """
+        arenas, _ = self._present()
+        arenas, outcome, ended = self.world.step(arenas, action)
+        following = self.world.look(arenas.sprites)
+        self._arenas, self._seen = self.world.go_on(arenas, following, ended)
+        return following, outcome, ended
+
+    def _present(self) -> tuple[ArenaState, Seen]:
+        if self._arenas is None or self._seen is None:
+            self._arenas = self.world.arena.reset(self.seeds)
+            self._seen = self.world.look(self._arenas.sprites)
+        return self._arenas, self._seen
+
+    def state_dict(self) -> dict[str, Any]:
+        """Tensors and plain values."""
+        return {
+            "arenas": None if self._arenas is None else tensors_of(self._arenas),
+            "seen": None if self._seen is None else self._seen.state_dict(),
+        }
+
+    def load_state_dict(self, state: Mapping[str, Any]) -> None:
+        """Become what `state_dict` described.
+
+        Raises:
+            CheckpointError: it was of other arenas.
+        """
+        saved, seen = state["arenas"], state["seen"]
+        self._arenas = None if saved is None else with_tensors_of(self.world.arena.reset(self.seeds), saved)
+        self._seen = None if seen is None else Seen.of_state(seen)
 
 
 def action_size(arena: Arena) -> int:
