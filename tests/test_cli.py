@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import io
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -18,6 +20,7 @@ from PIL import Image
 
 from percepts import __version__
 from percepts.cli import COMMANDS, main
+from percepts.cli.words import encodable
 
 QUICK = ["--steps", "6", "--log-every", "2", "--evaluation.images", "300", "--evaluation.bootstrap", "5"]
 QUICK += ["--device", "cpu"]
@@ -218,6 +221,45 @@ def test_every_command_has_help_with_an_example(command, capsys):
         main([command, "--help"])
     assert stop.value.code == 0
     assert "examples" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("encoding", "words", "said", "status"),
+    [
+        ("ascii", ["--help"], b"presets ? a grid", 0),
+        ("ascii:surrogateescape", ["--help"], b"presets ? a grid", 0),
+        ("ascii", ["presets"], b"? = 30", 0),
+        ("ascii", ["sweep", "--help"], b"examples", 0),
+        ("ascii", ["trai\u00f1"], b"did you mean 'train'?", 2),
+        ("ascii:backslashreplace", ["evaluate", "caf\u00e9"], rb"caf\xe9' is not a run folder", 1),
+    ],
+)
+def test_a_terminal_without_unicode_is_no_reason_to_fail(encoding: str, words: list[str], said: bytes, status: int):
+    environment = os.environ | {"LC_ALL": "C", "PYTHONUTF8": "0", "PYTHONIOENCODING": encoding}
+    # The words as ASCII: what a locale makes of arguments is Python's own affair.
+    code = "import ast, sys; from percepts.cli import main; sys.exit(main(ast.literal_eval(sys.argv[1])))"
+    done = subprocess.run([sys.executable, "-c", code, ascii(words)], capture_output=True, env=environment)
+    shown = done.stdout + done.stderr
+    assert (done.returncode, b"Traceback" in shown) == (status, False), shown[-500:]
+    assert said in shown
+    assert shown.isascii()
+
+
+def test_streams_that_take_everything_are_left_alone():
+    whole, plain = (io.TextIOWrapper(io.BytesIO(), encoding="ascii", errors=errors) for errors in ("ignore", "strict"))
+    encodable(whole, plain, io.StringIO())
+    assert (whole.errors, plain.errors) == ("ignore", "replace")
+
+
+def test_a_reader_that_has_seen_enough_is_no_error():
+    """The reader closes the pipe before anything is written."""
+    code = "import sys; from percepts.cli import main; sys.stdin.read(); sys.exit(main(['--help']))"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen([sys.executable, "-c", code], **pipes)
+    process.stdout.close()
+    process.stdin.close()
+    assert process.wait(timeout=60) == 0
+    assert process.stderr.read() == b""
 
 
 def test_preset_help_lists_settings_with_defaults(capsys):

@@ -10,7 +10,9 @@ import pytest
 from percepts.agents.cobra.agent import CobraAgent
 from percepts.agents.cobra.presets import PIPELINES, cobra_tiny
 from percepts.cli import main
+from percepts.cli.holdings import command_of
 from percepts.core.config import to_json
+from percepts.core.runs import Run
 
 
 def printed(capsys: pytest.CaptureFixture[str], *words: str) -> dict:
@@ -89,3 +91,68 @@ def test_a_wrong_command_leaves_no_folder(preset: str, tmp_path: Path, capsys: p
     assert main(words) == 1
     assert ("noise" if preset == "tiny" else "did you mean 'tiny'") in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
+
+
+RUNS = (["train", "--resume"], ["evaluate"], ["report"])
+
+
+def folder_of(path: Path, **info: str) -> Path:
+    return Run.create(path, cobra_tiny(), **info).path
+
+
+@pytest.mark.parametrize("command", RUNS)
+@pytest.mark.parametrize(
+    ("info", "said"),
+    [
+        ({"stage": "exploration"}, "holds one stage of a pipeline, to which 'percepts {}' does not apply"),
+        ({"stage": "task"}, "percepts {} with the folder of the pipeline"),
+        ({"kind": "agent"}, "holds a model-free baseline"),
+        ({"kind": "agent"}, "percepts.agents.model_free_runs in Python"),
+        ({"kind": "castle"}, "holds a run of the kind 'castle'"),
+    ],
+)
+def test_commands_refuse_what_they_do_not_apply_to(
+    command: list[str], info: dict[str, str], said: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = folder_of(tmp_path / "run", **info)
+    before = sorted(folder.iterdir())
+    assert main([*command, str(folder)]) == 1
+    assert said.format(" ".join(command)) in capsys.readouterr().err
+    assert sorted(folder.iterdir()) == before
+
+
+def test_commands_find_out_that_a_folder_is_a_pipeline(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    folder = str(CobraAgent.start(cobra_tiny(), tmp_path / "pipeline").path)
+    assert main(["train", "--resume", folder, "--stage", "task"]) == 1
+    assert "the stage 'explore' was not begun" in capsys.readouterr().err
+    assert main(["evaluate", folder]) == 1
+    assert "acting in it needs it" in capsys.readouterr().err
+    assert main(["report", folder]) == 0
+    assert (tmp_path / "pipeline" / "report.html").stat().st_size > 1000
+    assert capsys.readouterr().out == f"report: {tmp_path / 'pipeline' / 'report.html'}\n"
+
+
+@pytest.mark.parametrize(
+    ("words", "option"),
+    [
+        (["evaluate", "--images", "5"], "--images"),
+        (["evaluate", "--exact"], "--exact"),
+        (["evaluate", "--step", "0"], "--step"),
+        (["report", "--step", "3"], "--step"),
+        (["report", "--figures"], "--figures"),
+    ],
+)
+def test_options_for_models_are_not_ignored(
+    words: list[str], option: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = folder_of(tmp_path / "run", kind="cobra")
+    assert main([words[0], str(folder), *words[1:]]) == 1
+    said = capsys.readouterr().err
+    assert f"a pipeline of COBRA, which has no {option}" in said
+    assert f"Try: percepts {words[0]} {folder}" in said
+
+
+def test_the_vision_of_a_pipeline_is_a_model(tmp_path: Path):
+    run = Run(folder_of(tmp_path / "run", stage="vision"))
+    assert command_of(run, "report", {"step": 3}) is None
+    assert command_of(Run(folder_of(tmp_path / "plain")), "evaluate") is None

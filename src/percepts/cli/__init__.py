@@ -12,6 +12,7 @@ from percepts.cli.play import play
 from percepts.cli.showing import doctor, presets, report, reproduce, runs
 from percepts.cli.sweeps import select, sweep
 from percepts.cli.training import evaluate, train
+from percepts.cli.words import encodable
 
 HELP = f"""percepts {__version__}: learn factors, objects, relations and concepts from pixels, and act on them
 
@@ -43,7 +44,27 @@ Add --help to any command for its settings."""
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one command; returns the exit status (0 well, 1 an error, 2 a wrong command, 3 a study missed a claim or a
     selection chose nothing, 128+n stopped by signal n)."""
+    encodable(sys.stdout, sys.stderr)
     words = list(sys.argv[1:] if argv is None else argv)
+    from percepts.core.errors import PerceptsError
+
+    try:
+        status = _run(words)
+        sys.stdout.flush()
+        return status
+    except PerceptsError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    except BrokenPipeError:
+        # The reader (head, less) has seen enough; Python would complain once more at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+def _run(words: list[str]) -> int:
     if not words or words[0] in ("-h", "--help", "help"):
         print(HELP)
         return 0
@@ -58,20 +79,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         hint = f", did you mean '{close}'?" if close else ""
         print(f"error: unknown command '{words[0]}'{hint or '.'} See percepts --help", file=sys.stderr)
         return 2
-    from percepts.core.errors import PerceptsError
-
-    try:
-        return command(words[1:])
-    except PerceptsError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("stopped", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; Python would complain once more at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    return command(words[1:])
 
 
 COMMANDS: dict[str, Callable[[list[str]], int]] = {

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from percepts.cli.holdings import command_of
 from percepts.cli.words import command_parser, usage
 
 
@@ -18,13 +19,8 @@ def report(words: list[str]) -> int:
     from percepts.core.runs import Run
 
     run = Run.open(options.run)
-    if run.info().get("kind") == "cobra":
-        from percepts.report.cobra import report_pipeline
-        from percepts.training.catalogue import load_rooms
-
-        load_rooms()
-        print(f"report: {report_pipeline(run.path)}")
-        return 0
+    if (other := command_of(run, "report", {"step": options.step, "figures": options.figures})) is not None:
+        return other([])
     from percepts.report.run import figures_run, report_run
 
     print(f"report: {report_run(run, options.step)}")

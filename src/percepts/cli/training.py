@@ -6,6 +6,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 from percepts.cli.agents import AGENTS, train_cobra
+from percepts.cli.holdings import command_of
 from percepts.cli.words import command_parser, usage
 
 if TYPE_CHECKING:
@@ -43,8 +44,8 @@ def train(words: list[str]) -> int:
 
         load_rooms()
         run = Run.open(options.resume)
-        if run.info().get("kind") == "cobra":
-            return train_cobra(words)
+        if (other := command_of(run, "train --resume")) is not None:
+            return other(words)
         default, about = run.config(), f"Resume {options.resume}."
     else:
         chosen = experiments.find_preset(options.preset)
@@ -122,9 +123,9 @@ def evaluate(words: list[str]) -> int:
 
     load_rooms()
     run = Run.open(options.run)
-    if run.info().get("kind") == "cobra":
-        return train_cobra(["--resume", options.run, "--stage", "evaluate"])
     given = {"images": options.images, "exact": options.exact, "bootstrap": options.bootstrap}
+    if (other := command_of(run, "evaluate", {"step": options.step, **given})) is not None:
+        return other([])
     changes = {name: value for name, value in given.items() if value is not None}
     print(tables.evaluation(measure(run, dataclasses.replace(run.config().evaluation, **changes), options.step)))
     return 0

@@ -1,4 +1,5 @@
-"""What the commands share: parsers with examples, and the error of a command that lacks something."""
+"""What the commands share: parsers with examples, output that every terminal takes, and the error of a command that
+lacks something."""
 
 from __future__ import annotations
 
@@ -18,6 +19,19 @@ def command_parser(command: Callable[..., Any], *examples: str, add_help: bool =
         add_help=add_help,
         allow_abbrev=False,
     )
+
+
+def encodable(*streams: Any) -> None:
+    """Make text streams write "?" for what their encoding lacks, such as "…" and "×" in ASCII, instead of failing.
+
+    Args:
+        streams: such as `sys.stdout`; what cannot be told so, as a stream in memory, is left as it is.
+    """
+    for stream in streams:
+        reconfigure = getattr(stream, "reconfigure", None)
+        # Python's own choice for standard error loses nothing: it writes the code of the character.
+        if reconfigure is not None and stream.errors in ("strict", "surrogateescape"):
+            reconfigure(errors="replace")
 
 
 def usage(got: str, fix: str) -> Exception:

@@ -1,0 +1,107 @@
+"""What a run folder holds, and which commands apply to it: the one place of the command line that knows.
+
+other = command_of(run, "report", {"step": options.step})
+if other is not None:
+    return other([])
+…                                # a model's training, which the command itself is about
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from percepts.cli.words import usage
+
+if TYPE_CHECKING:
+    from percepts.core.runs import Run
+
+Command = Literal["train --resume", "evaluate", "report"]
+"""Those that do not apply to every run, as they are typed before its folder."""
+Act = Callable[[Path, list[str]], int]
+"""What a command does with a folder, given the words that were typed beside it."""
+
+
+@dataclass(frozen=True)
+class Holding:
+    """A kind of run folder.
+
+    Attributes:
+        what: it is, for errors.
+        commands: that apply to it, and what they do.
+        instead: what to type where one does not apply; {command} and {run} stand for them.
+    """
+
+    what: str
+    commands: Mapping[Command, Act] = field(default_factory=dict)
+    instead: str = "percepts runs show {run}"
+
+
+def command_of(
+    run: Run, command: Command, options: Mapping[str, Any] | None = None
+) -> Callable[[list[str]], int] | None:
+    """What a command does with a run that is no training of a model; None where it is one.
+
+    Args:
+        run: the folder.
+        command: which one.
+        options: of the command, by name, that are for trainings of models only; None and False for not given.
+
+    Raises:
+        ConfigError: the command does not apply to what the folder holds, or the options do not.
+    """
+    kind = _kind(run.info())
+    if kind == "model":
+        return None
+    holding = HOLDINGS.get(kind, Holding(f"a run of the kind '{kind}'"))
+    act = holding.commands.get(command)
+    if act is None:
+        raise usage(
+            f"'{run.path}' holds {holding.what}, to which 'percepts {command}' does not apply",
+            holding.instead.format(command=command, run=run.path),
+        )
+    given = [f"--{name}" for name, value in (options or {}).items() if value is not None and value is not False]
+    if given:
+        raise usage(f"'{run.path}' holds {holding.what}, which has no {given[0]}", f"percepts {command} {run.path}")
+    return lambda words: act(run.path, words)
+
+
+def _kind(info: Mapping[str, Any]) -> str:
+    """By run.json. A training of a model says nothing, but for the vision of a pipeline, which is one, too."""
+    if "kind" in info:
+        return str(info["kind"])
+    return "stage" if info.get("stage", "vision") != "vision" else "model"
+
+
+def _resume_pipeline(_: Path, words: list[str]) -> int:
+    from percepts.cli.agents import train_cobra
+
+    return train_cobra(words)
+
+
+def _evaluate_pipeline(folder: Path, words: list[str]) -> int:
+    from percepts.cli.agents import train_cobra
+
+    return train_cobra(["--resume", str(folder), "--stage", "evaluate", *words])
+
+
+def _report_pipeline(folder: Path, _: list[str]) -> int:
+    from percepts.report.cobra import report_pipeline
+    from percepts.training.catalogue import load_rooms
+
+    load_rooms()
+    print(f"report: {report_pipeline(folder)}")
+    return 0
+
+
+HOLDINGS = {
+    "cobra": Holding(
+        "a pipeline of COBRA",
+        {"train --resume": _resume_pipeline, "evaluate": _evaluate_pipeline, "report": _report_pipeline},
+    ),
+    "stage": Holding("one stage of a pipeline", instead="percepts {command} with the folder of the pipeline"),
+    "agent": Holding("a model-free baseline", instead="percepts.agents.model_free_runs in Python"),
+}
+"""By kind."""
