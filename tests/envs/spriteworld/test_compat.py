@@ -264,10 +264,38 @@ def test_what_the_original_does_not_have_is_an_error(change, message):
         CompatEnvironment(dataclasses.replace(config, arena=dataclasses.replace(config.arena, **change)))
 
 
-@pytest.mark.parametrize("observer", [Observer(keys=("image", "layers")), Observer(renderer="fast")])
-def test_an_observer_that_the_original_does_not_have_is_an_error(observer):
-    with pytest.raises(ConfigError):
-        CompatEnvironment(dataclasses.replace(small(), observer=observer))
+@pytest.mark.parametrize(
+    ("setting", "said"),
+    [
+        ({"keys": ("image", "layers")}, "does not observe layers"),
+        ({"renderer": "fast"}, "fast renderer"),
+        ({"background": "random_grey"}, "no random background"),
+        ({"image_as": "floats"}, "no pictures as floats"),
+        ({"most": 4}, "most = 4"),
+    ],
+)
+def test_an_observer_that_the_original_does_not_have_is_an_error(setting, said):
+    with pytest.raises(ConfigError, match=said):
+        CompatEnvironment(dataclasses.replace(small(), observer=Observer(**setting)))
+
+
+def test_every_other_setting_of_the_observer_is_honoured():
+    """The frame is another one with each of them, and of the renderer "pil" the same as of "exact"."""
+    config = small(factors=(Discrete("c1", (0.9,)), Discrete("c2", (0.9,)), Discrete("angle", (20.0,))))
+
+    def frame(**settings):
+        observer = Observer(**{"height": 12, "width": 12, **settings})
+        arena = CompatEnvironment(dataclasses.replace(config, observer=observer))
+        return arena.reset().observation["image"]
+
+    plain = frame()
+    assert plain.dtype == np.uint8
+    assert frame(height=9, width=17).shape == (9, 17, 3)
+    for changed in (frame(supersampling=1), frame(background=(0, 9, 0)), frame(colours="rgb")):
+        assert changed.shape == plain.shape
+        assert (changed != plain).any()
+    for settings in ({}, {"supersampling": 2, "background": (7, 8, 9)}, {"height": 9, "width": 17}):
+        assert np.array_equal(frame(renderer="pil", **settings), frame(**settings))
 
 
 def test_an_action_space_that_the_original_does_not_have_is_an_error():

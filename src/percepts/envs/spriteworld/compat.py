@@ -27,7 +27,7 @@ from jaxtyping import Float
 
 from percepts.core.errors import ConfigError, DataError
 from percepts.envs.spriteworld.compat_actions import act, sample_action
-from percepts.envs.spriteworld.compat_rendering import factor_list, render
+from percepts.envs.spriteworld.compat_rendering import check_observer, factor_list, render
 from percepts.envs.spriteworld.compat_sampling import CURRENT, CompatOptions, draw_scene
 from percepts.envs.spriteworld.compat_sprite import CompatSprite
 from percepts.envs.spriteworld.compat_tasks import judge
@@ -164,15 +164,11 @@ def _check(config: SpriteworldConfig) -> None:
     Raises:
         ConfigError: it does not.
     """
-    arena, observer = config.arena, config.observer
+    arena = config.arena
     if arena.reject_solved_start:
         raise ConfigError("reject_solved_start", "False: the original does not look at the start")
     if arena.physics != Drift():
         raise ConfigError(f"the original has no physics like {arena.physics}", "Drift()")
     if arena.polygons:
         raise ConfigError(f"the original has no polygons beside its shapes, {len(arena.polygons)} given", "none")
-    unknown = set(observer.keys) - {"image", "factors", "success"}
-    if unknown:
-        raise ConfigError(f"the original does not observe {', '.join(sorted(unknown))}", "image, factors or success")
-    if observer.renderer == "fast":
-        raise ConfigError("pictures of the fast renderer", "renderer = 'exact'")
+    check_observer(config.observer)

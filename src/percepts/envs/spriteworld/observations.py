@@ -17,6 +17,7 @@ from typing import Any, Literal
 import numpy as np
 import torch
 from jaxtyping import Bool, Float64, Int64, UInt8
+from numpy.typing import NDArray
 from PIL import Image, ImageDraw
 from torch import Tensor
 
@@ -292,23 +293,39 @@ def _pillow(
     observer: Observer, sprites: Sprites, colour: UInt8[Tensor, "batch sprites 3"], grey: UInt8[Tensor, "batch 3"]
 ) -> Pictures:
     """By Pillow, one scene at a time; masks and layers, which Pillow has not, as "exact" gives them."""
-    size = (observer.width * observer.supersampling, observer.height * observer.supersampling)
-    corners = (sprites.corners.cpu() * torch.tensor(size, dtype=torch.float64)).numpy()
-    images = []
+    corners, images = sprites.corners.cpu().numpy(), []
     for scene in range(len(sprites)):
-        canvas = Image.new("RGB", size, tuple(grey[scene].tolist()))
-        draw = ImageDraw.Draw(canvas)
-        for sprite in sprites.present[scene].nonzero()[:, 0].tolist():
-            outline = sprites.outlines[int(sprites.shape[scene, sprite])]
-            points = corners[scene, sprite, : len(outline.vertices)]
-            draw.polygon([tuple(point) for point in points.tolist()], fill=tuple(colour[scene, sprite].tolist()))
-        shrunk = canvas.resize((observer.width, observer.height), Image.Resampling.LANCZOS)
-        images.append(np.flipud(np.asarray(shrunk)))
+        there = sprites.present[scene].nonzero()[:, 0].tolist()
+        counts = [len(sprites.outlines[int(sprites.shape[scene, sprite])].vertices) for sprite in there]
+        outlines = [corners[scene, sprite, :count] for sprite, count in zip(there, counts)]
+        images.append(pillow_frame(observer, outlines, colour[scene, there].tolist(), grey[scene].tolist()))
     drawn = np.stack(images) if images else np.zeros((0, observer.height, observer.width, 3), np.uint8)
     image = torch.from_numpy(drawn.copy()).to(colour.device)
     if {"segmentation", "layers"} & set(observer.keys):
         return replace(_exactly(observer, sprites, colour, grey), image=image)
     return Pictures(image)
+
+
+def pillow_frame(
+    observer: Observer,
+    outlines: Sequence[NDArray[np.float64]],
+    colours: Sequence[Sequence[int]],
+    background: Sequence[int],
+) -> UInt8[np.ndarray, "height width 3"]:
+    """A scene as Pillow draws it, top row first.
+
+    Args:
+        observer: with what size and supersampling.
+        outlines: of the sprites, the last one in front: corners in the arena [corners, 2].
+        colours: of the sprites, of 255.
+        background: of 255.
+    """
+    size = (observer.width * observer.supersampling, observer.height * observer.supersampling)
+    canvas = Image.new("RGB", size, tuple(background))
+    draw = ImageDraw.Draw(canvas)
+    for outline, colour in zip(outlines, colours):
+        draw.polygon([tuple(point) for point in (outline * size).tolist()], fill=tuple(colour))
+    return np.flipud(np.asarray(canvas.resize((observer.width, observer.height), Image.Resampling.LANCZOS)))
 
 
 _RENDERERS: dict[str, Callable[[Observer, Sprites, Tensor, Tensor], Pictures]] = {
