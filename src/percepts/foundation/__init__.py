@@ -1,0 +1,1 @@
+"""One small interface to language and vision-language models, and its back ends."""
