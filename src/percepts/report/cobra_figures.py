@@ -1,4 +1,4 @@
-"""Plates of a COBRA pipeline: data efficiency, exploration, predictions and rewards.
+"""Plates of a COBRA pipeline: data efficiency, exploration, predictions and rewards, and what an exploration costs.
 
 They take plain numbers and pictures, so that they also draw what no pipeline folder holds.
 """
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from percepts.agents.cobra.evaluate import amortised_steps
 from percepts.report.arena_figures import click_density, heat_picture, overlay_actions, spread
 from percepts.report.cobra_material import MODES, Point
 from percepts.report.cobra_samples import Predicted, RewardPairs, SceneClicks
@@ -24,6 +25,7 @@ from percepts.report.plates import (
     Plate,
     empty_plate,
     finish,
+    legend,
     name_axes,
     panels,
     plate_of,
@@ -99,6 +101,44 @@ def efficiency_plate(tasks: Sequence[Efficiency], caption: str) -> Plate:
         axes.set_axis_off()
     _legend_below(figure, places[: len(tasks)])
     return finish(figure, caption, "Success by rewarded steps: " + ", ".join(task.title for task in tasks))
+
+
+@dataclass(frozen=True)
+class Cost:
+    """Environment steps that an agent needs.
+
+    Attributes:
+        name: of the agent.
+        exploration: steps without rewards, once for all tasks.
+        rewarded: steps of a task until it is done.
+        solved: false: after so many steps it was not done, and the cost is larger.
+    """
+
+    name: str
+    exploration: int
+    rewarded: int
+    solved: bool = True
+
+
+def amortised_plate(costs: Sequence[Cost], caption: str, most: int = 100) -> Plate:
+    """Environment steps for each of 1 to `most` tasks that one exploration serves, on logarithmic axes."""
+    if not costs:
+        return empty_plate("No agent did a task, so there is nothing that it costs.", caption)
+    figure, ((axes,),) = panels(width=5.6, height=3.4)
+    tasks = np.unique(np.geomspace(1, most, 60).round().astype(int))
+    for number, cost in enumerate(costs):
+        steps = [amortised_steps(cost.exploration, int(count), cost.rewarded) for count in tasks]
+        style = "-" if cost.solved else ":"
+        name = cost.name if cost.solved else f"{cost.name}: more than"
+        axes.plot(tasks, steps, color=COLOURS[number % len(COLOURS)], linestyle=style, linewidth=1.6, label=name)
+        if cost.exploration:
+            axes.axhline(cost.rewarded, color=COLOURS[number % len(COLOURS)], linewidth=0.7, linestyle="--")
+    axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_xlim(1, most)
+    name_axes(axes, "tasks that one exploration serves", "environment steps a task")
+    legend(axes)
+    return finish(figure, caption, "Environment steps a task by number of tasks: " + ", ".join(c.name for c in costs))
 
 
 def exploration_plate(scenes: Sequence[SceneClicks], policies: Sequence[str], caption: str) -> Plate:
