@@ -4,9 +4,9 @@
     episodes = published_episodes("chemistries")    # the file of dm_alchemy
     episodes.save("episodes.npz"); load_episodes("episodes.npz")
 
-`agents.alchemy.playing.play` plays them in a batch. The published ones were drawn from the level without rotations and
-with random bottlenecks; here that level is drawn from, too, so that scores agree but for the noise of a thousand
-episodes.
+`table.play(episodes)` lays them on as many tables, and `agents.alchemy.playing.play` plays them in a batch. The published
+ones were drawn from the level without rotations and with random bottlenecks; here that level is drawn from, too, so that
+scores agree but for the noise of a thousand episodes.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any
 
 import numpy as np
 import torch
@@ -43,6 +43,7 @@ from percepts.envs.alchemy.chemistry import (
 from percepts.envs.alchemy.levels import Level
 from percepts.envs.alchemy.levels import level as find_level
 from percepts.envs.alchemy.protobuf import PublishedEpisode, read_episodes
+from percepts.envs.alchemy.table_state import NONE, Episodes
 
 EPISODES = 1000
 _LIMITS = {
@@ -53,35 +54,15 @@ _LIMITS = {
     "stones": VERTICES,
     "potions": POTIONS,
 }
+_SLOTS = ("stones", "potions")
 _ANGLES = ((0.0, 0.0, 0.0), (0.0, 0.0, -45.0), (0.0, -45.0, 0.0), (-45.0, 0.0, 0.0))
 """Of the rotations, in degrees."""
 _FORMAT = "percepts alchemy episodes 1"
 
 
 @dataclass(frozen=True)
-class EvaluationSet:
-    """Episodes whose chemistry and items are fixed.
-
-    Attributes:
-        chemistry: of every episode.
-        stones: latent vertices of every trial.
-        potions: latent potions of every trial.
-    """
-
-    chemistry: Chemistry
-    stones: Int64[Tensor, "episodes trials stones"]
-    potions: Int64[Tensor, "episodes trials potions"]
-
-    def __len__(self) -> int:
-        return len(self.chemistry)
-
-    def rows(self, index: Any) -> Self:
-        """Some of the episodes."""
-        return type(self)(self.chemistry.rows(index), self.stones[index], self.potions[index])
-
-    def to(self, device: torch.device | str) -> Self:
-        """On another device."""
-        return type(self)(self.chemistry.to(device), self.stones.to(device), self.potions.to(device))
+class EvaluationSet(Episodes):
+    """Episodes whose chemistry and items are fixed; a table plays them."""
 
     def save(self, path: Path | str) -> Path:
         """Write all of it, atomically: as NumPy's `.npz`, or as `.json` that a person can read.
@@ -93,7 +74,7 @@ class EvaluationSet:
         path, arrays = Path(path), {name: value.cpu().numpy() for name, value in self._parts().items()}
         if path.suffix == ".npz":
             file = io.BytesIO()
-            np.savez_compressed(file, **{name: value.astype(np.uint8) for name, value in arrays.items()})  # type: ignore[arg-type]
+            np.savez_compressed(file, **{name: value.astype(np.int8) for name, value in arrays.items()})  # type: ignore[arg-type]
             write_bytes(path, file.getvalue())
         elif path.suffix == ".json":
             write_json(path, {"format": _FORMAT, **{name: value.tolist() for name, value in arrays.items()}})
@@ -224,11 +205,11 @@ def _checked(arrays: Mapping[str, Any], path: Path | str) -> EvaluationSet:
             value = np.asarray(arrays[name])
         except (KeyError, ValueError) as error:
             raise DataError(f"'{path}' has no {name}, or trials of different sizes", "a file of episodes") from error
-        dimensions = 3 if name in ("stones", "potions") else 1
+        dimensions, least = (3, NONE) if name in _SLOTS else (1, 0)
         if value.ndim != dimensions or not value.size or not np.issubdtype(value.dtype, np.integer):
             raise DataError(f"'{path}': {name} has size {list(value.shape)}", f"{dimensions} dimensions of integers")
-        if value.min() < 0 or value.max() >= limit:
-            raise DataError(f"'{path}': {name} {value.min()} to {value.max()}", f"numbers from 0 to {limit - 1}")
+        if value.min() < least or value.max() >= limit:
+            raise DataError(f"'{path}': {name} {value.min()} to {value.max()}", f"numbers from {least} to {limit - 1}")
         found[name] = torch.from_numpy(value.astype(np.int64))
     if len({len(value) for value in found.values()}) > 1 or found["stones"].shape[1] != found["potions"].shape[1]:
         shapes = {name: list(value.shape) for name, value in found.items()}

@@ -18,7 +18,7 @@ from torch import Tensor
 from percepts.envs.alchemy.chemistry import Chemistry
 
 if TYPE_CHECKING:
-    from percepts.envs.alchemy.table import Outcome
+    from percepts.envs.alchemy.table_state import Outcome
 
 
 @dataclass(frozen=True)
@@ -68,6 +68,14 @@ class Recording:
         kept = kept.long() if kept.dtype == torch.bool else kept
         found = torch.zeros(self.stones.shape[:2], dtype=kept.dtype, device=kept.device)
         return found.scatter_add_(1, self.trial, kept)
+
+    def bounds(self) -> tuple[Bool[Tensor, "batch steps"], Bool[Tensor, "batch steps"]]:
+        """Which steps are the first ones of their trials, and which the last ones."""
+        shown = torch.where(self.played, self.trial, -1)
+        edge = shown.new_full((len(shown), 1), -1)
+        first = self.played & (shown != torch.cat([edge, shown[:, :-1]], 1))
+        last = self.played & (shown != torch.cat([shown[:, 1:], edge], 1))
+        return first, last
 
     def scores(self) -> Float32[Tensor, "batch trials"]:
         """Rewards of every trial."""

@@ -10,14 +10,19 @@ somebody could have known who saw it.
 
 from __future__ import annotations
 
+import dataclasses
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float32, Int64, Num
+from jaxtyping import Float32, Float64, Int64, Num
 from torch import Tensor
 
 from percepts.envs.alchemy.chemistry import chemistry_tables
+from percepts.envs.alchemy.levels import Level
+from percepts.envs.alchemy.levels import level as find_level
+from percepts.envs.alchemy.posterior import Counts, Posterior, PosteriorFilter
 from percepts.envs.alchemy.recording import Recording
 
 GOLD = 2
@@ -110,7 +115,7 @@ def left_over(
     recording: Recording,
 ) -> tuple[Int64[Tensor, "batch trials stones"], Num[Tensor, "batch trials stones"]]:
     """The last vertices of all stones in every trial, and whether they were still on the table at its end."""
-    vertices, here = recording.stones.clone(), torch.ones_like(recording.stones, dtype=torch.bool)
+    vertices, here = recording.stones.clone(), recording.stones >= 0
     acted = recording.played & (recording.stone >= 0)
     for step in acted.any(0).nonzero()[:, 0].tolist():  # later outcomes of a stone replace earlier ones
         rows = acted[:, step].nonzero()[:, 0]
@@ -134,6 +139,94 @@ TRACKERS: dict[str, Callable[[Recording, Values], Tracked]] = {
     "plus_one_not_banked": plus_one_not_banked,
 }
 """By name."""
+
+
+@dataclass(frozen=True)
+class Beliefs:
+    """How much was possible for somebody who saw everything in the episodes.
+
+    Attributes:
+        entropy: of the exact posterior at the end of every trial, before the next stones are seen, in bits.
+        counts: how many chemistries, potion maps, stone maps, graphs and rotations were possible then; by name.
+        per_step: the same after every step, where it was asked for.
+    """
+
+    entropy: Float64[Tensor, "batch trials"]
+    counts: dict[str, Int64[Tensor, "batch trials"]]
+    per_step: dict[str, Int64[Tensor, "batch steps"]] | None = None
+
+
+def belief_counts(
+    recording: Recording, level: str | Level, *, hidden: bool = True, every_step: bool = False
+) -> Beliefs:
+    """What recorded episodes told of their chemistry.
+
+    Args:
+        recording: of B episodes.
+        level: whose prior is known.
+        hidden: whether the outcome of a trial's last action counts, which no agent sees.
+        every_step: whether counts after every step are wanted, too, which takes most of the time.
+    """
+    filter = PosteriorFilter(find_level(level), recording.trial.device)
+    posterior = filter.prior(len(recording))
+    batch, trials = recording.stones.shape[:2]
+    steps = recording.trial.shape[1]
+    entropy = torch.full((batch, trials), math.nan, dtype=torch.float64)
+    counts: dict[str, Tensor] = {}
+    per_step: dict[str, Tensor] = {}
+    begins, ends = recording.bounds()
+    for step in range(steps):
+        trial = recording.trial[:, step]
+        posterior = _see(filter, posterior, recording, trial, begins[:, step])
+        rows = recording.played[:, step] & (recording.potion[:, step] >= 0)
+        posterior = _outcome(filter, posterior, recording, step, rows if hidden else rows & ~ends[:, step])
+        over = ends[:, step].nonzero()[:, 0]
+        if len(over):
+            entropy[over, trial[over]] = filter.entropy(posterior.rows(over)).cpu()
+            for name, value in _named(filter.counts(posterior.rows(over))).items():
+                counts.setdefault(name, torch.zeros(batch, trials, dtype=torch.int64))[over, trial[over]] = value.cpu()
+        if every_step:
+            for name, value in _named(filter.counts(posterior)).items():
+                per_step.setdefault(name, torch.zeros(batch, steps, dtype=torch.int64))[:, step] = value.cpu()
+    return Beliefs(entropy, counts, per_step if every_step else None)
+
+
+def _see(filter: PosteriorFilter, posterior: Posterior, recording: Recording, trial: Tensor, rows: Tensor) -> Posterior:
+    """After a look at the stones with which a trial begins in these rows."""
+    if not rows.any():
+        return posterior
+    tables = chemistry_tables(str(trial.device))
+    stones = recording.stones[torch.arange(len(trial), device=trial.device), trial]
+    rotation, stone_map = _frame(recording, trial)
+    vertices = stones.clamp(min=0)
+    coordinates = tables.coordinates[rotation[:, None], stone_map[:, None], vertices]
+    return filter.see_stones(posterior, coordinates, tables.shown[vertices], (stones >= 0) & rows[:, None])
+
+
+def _outcome(filter: PosteriorFilter, posterior: Posterior, recording: Recording, step: int, rows: Tensor) -> Posterior:
+    """After what a potion did in these rows."""
+    if not rows.any():
+        return posterior
+    tables = chemistry_tables(str(rows.device))
+    row, trial = torch.arange(len(rows), device=rows.device), recording.trial[:, step]
+    rotation, stone_map = _frame(recording, trial)
+    vertices = torch.stack([recording.before[:, step], recording.after[:, step]]).clamp(min=0)
+    before, after = tables.coordinates[rotation, stone_map, vertices]
+    shown = tables.shown[vertices]
+    latent = recording.potions[row, trial, recording.potion[:, step].clamp(min=0)].clamp(min=0)
+    potion_map = recording.chemistry.potion_map[row * recording.stones.shape[1] + trial]
+    colour = tables.perceived_potion[potion_map, latent]
+    return filter.outcome(posterior, before, shown[0], colour, after, shown[1], rows)
+
+
+def _frame(recording: Recording, trial: Tensor) -> tuple[Tensor, Tensor]:
+    """Rotation and stone map of a trial of every episode."""
+    place = torch.arange(len(trial), device=trial.device) * recording.stones.shape[1] + trial
+    return recording.chemistry.rotation[place], recording.chemistry.stone_map[place]
+
+
+def _named(counts: Counts) -> dict[str, Tensor]:
+    return {part.name: getattr(counts, part.name) for part in dataclasses.fields(counts)}
 
 
 def _counted(recording: Recording, of_step: Tensor) -> Tracked:

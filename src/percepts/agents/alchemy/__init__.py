@@ -1,0 +1,1 @@
+"""Players of Alchemy: bots, solvers that know the rules, cognitive models, and how well any agent plays."""
