@@ -137,11 +137,11 @@ class Cached:
     def _refresh(self) -> None:
         """Read what was appended meanwhile, by this process or another one."""
         with self._mutex:
-            for line in self.journal.new():
+            for number, line in self.journal.new():
                 try:
                     completion = completion_from_json(line.get("answer"))
                 except DataError:
-                    self.journal.damaged.append(Damage(0, f"with the key {line.get('key')} holds no answer"))
+                    self.journal.spoiled(number, "holds no answer")
                     continue
                 self._remember(line, completion)
 

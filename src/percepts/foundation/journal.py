@@ -52,8 +52,8 @@ class Journal:
         self._place = self._line = 0
         self._mutex = threading.RLock()
 
-    def new(self) -> list[dict[str, Any]]:
-        """The entries that were written since the last call, by whomever; at first all.
+    def new(self) -> list[tuple[int, dict[str, Any]]]:
+        """The entries written since the last call, by whomever, with the numbers of their lines; at first all.
 
         Raises:
             DataError: the file cannot be read.
@@ -68,7 +68,9 @@ class Journal:
             except OSError as error:
                 raise DataError(f"cannot read '{self.path}' ({error.strerror or error})") from error
             self._place += len(data)
-            return [entry for line in data.split(b"\n") if (entry := self._read(line)) is not None]
+            lines = list(enumerate(data.split(b"\n"), self._line + 1))
+            self._line += len(lines) - 1
+            return [(number, entry) for number, line in lines if (entry := self._read(number, line)) is not None]
 
     def append(self, entry: Mapping[str, Any]) -> None:
         """Write one entry; it is on the disk when this returns.
@@ -89,6 +91,10 @@ class Journal:
             except OSError as error:
                 raise write_error(self.path, error) from error
 
+    def spoiled(self, line: int, reason: str) -> None:
+        """Note that a line cannot be used."""
+        self.damaged.append(Damage(line, reason))
+
     def report(self) -> str:
         """One line about the damage; empty where there is none."""
         if not self.damaged:
@@ -96,22 +102,23 @@ class Journal:
         more = f" and {len(self.damaged) - 3} more" if len(self.damaged) > 3 else ""
         return f"'{self.path}': " + ", ".join(map(str, self.damaged[:3])) + more + "; left out"
 
-    def _read(self, line: bytes) -> dict[str, Any] | None:
-        """The entry of the next line; nothing for one that is empty or damaged."""
-        self._line += 1
+    def _read(self, number: int, line: bytes) -> dict[str, Any] | None:
+        """The entry of a line; nothing for one that is empty or damaged."""
         if not line.strip():
             return None
         body = line[:-_TAIL] + b"}"
         if line[-_TAIL:] != _SUM % zlib.crc32(body):
             whole = line.startswith(b"{") and line.endswith(b"}")
-            self.damaged.append(Damage(self._line, "does not match its checksum" if whole else "is cut short"))
+            self.spoiled(number, "does not match its checksum" if whole else "is cut short or no JSON")
             return None
         try:
             entry = json.loads(body)
         except ValueError:
-            self.damaged.append(Damage(self._line, "is no JSON"))
+            entry = None
+        if not isinstance(entry, dict):
+            self.spoiled(number, "is no JSON object")
             return None
-        return entry if isinstance(entry, dict) else None
+        return entry
 
 
 def _write_whole(file: BinaryIO, line: bytes) -> None:

@@ -108,7 +108,7 @@ class Ledger(Configurable):
     def spent(self) -> Spent:
         """What was spent so far, by all who write to these books."""
         with self._mutex:
-            for entry in self.journal.new() if self.journal is not None else []:
+            for _, entry in self.journal.new() if self.journal is not None else []:
                 self._add(entry)
             total = self._spent
             # What the disk refused is spent all the same.

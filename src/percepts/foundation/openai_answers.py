@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import email.utils
 import json
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,6 +14,8 @@ from percepts.foundation.errors import ModelError, TransientError
 from percepts.foundation.model import Completion, Message, Token, Usage, clean, estimate_text, estimate_tokens
 
 TRANSIENT = {408, 409, 425, 429}
+LEAST = -9999.0
+"""The log-probability that is recorded for an impossible token, as OpenAI's servers have it: no JSON holds -inf."""
 SHOWN = 200
 """Characters of a server's own words that an error repeats."""
 
@@ -73,7 +76,7 @@ def read_answer(body: bytes, model: str, messages: Sequence[Message], seconds: f
         text=text,
         model=model,
         usage=_usage(data.get("usage"), messages, text + reasoning),
-        finish_reason=str(choice.get("finish_reason") or "unknown"),
+        finish_reason=clean(str(choice.get("finish_reason") or "unknown")),
         seconds=seconds,
         reasoning=reasoning,
     )
@@ -161,6 +164,7 @@ def _usage(data: Any, messages: Sequence[Message], text: str) -> Usage:
 def _tokens(data: Any) -> tuple[Token, ...] | None:
     """The log-probabilities of the tokens; None where there are none or they make no sense."""
     try:
-        return tuple(Token(clean(one["token"]), float(one["logprob"])) for one in data["content"])
+        tokens = tuple(Token(clean(one["token"]), max(float(one["logprob"]), LEAST)) for one in data["content"])
     except (AttributeError, KeyError, TypeError, ValueError):
         return None
+    return tokens if all(math.isfinite(token.log_probability) for token in tokens) else None

@@ -23,7 +23,7 @@ from percepts.core.config import Config, Configurable
 from percepts.core.errors import ConfigError
 from percepts.core.optional import require_package
 from percepts.foundation.errors import ModelError
-from percepts.foundation.model import Completion, Message, Settings, resolved
+from percepts.foundation.model import Completion, Message, Settings, clean, resolved
 from percepts.foundation.openai_answers import Failure, failure, read_answer
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -46,7 +46,8 @@ class OpenAIServer(Configurable):
             base_url: of the server, up to and with "/v1".
             key_variable: the environment variable with the server's key.
             timeout: seconds without a byte after which a question counts as lost.
-            limit_field: what the server calls the limit on an answer's length; newer hosted models know only the second.
+            limit_field: the server's name for the limit of an answer's length; newer hosted models know only
+                the second.
             sends_seed: whether to send the seed; some servers refuse it. It is in the key of recordings all the same.
             extra: further fields of the request, such as {"reasoning_effort": "low"}.
         """
@@ -180,11 +181,11 @@ def server_settings(
 def _spoken(message: Message) -> dict[str, Any]:
     """A message as the protocol has it."""
     if isinstance(message.content, str):
-        return {"role": message.role, "content": message.content}
+        return {"role": message.role, "content": clean(message.content)}
     parts: list[dict[str, Any]] = []
     for part in message.content:
         if isinstance(part, str):
-            parts.append({"type": "text", "text": part})
+            parts.append({"type": "text", "text": clean(part)})
         else:
             data = f"data:{part.media};base64,{base64.b64encode(part.data).decode()}"
             parts.append({"type": "image_url", "image_url": {"url": data}})

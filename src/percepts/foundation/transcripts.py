@@ -166,17 +166,17 @@ class _Reading:
 def _read(journal: Journal) -> Transcript | None:
     """What the journal holds; None where no episode was begun."""
     entries = journal.new()
-    head = next((entry for entry in entries if entry.get("kind") == "episode"), None)
+    head = next((entry for _, entry in entries if entry.get("kind") == "episode"), None)
     if head is None:
         return None
     if head.get("format") != FORMAT:
         raise DataError(f"'{journal.path}' has the format {head.get('format')}", str(FORMAT))
     reading = _Reading()
-    for entry in entries:
+    for number, entry in entries:
         try:
             _take(reading, entry)
-        except (DataError, KeyError, TypeError) as error:
-            journal.damaged.append(Damage(0, f"of the kind {entry.get('kind')!r} is incomplete ({error})"))
+        except (DataError, KeyError, TypeError, ValueError):
+            journal.spoiled(number, "is no whole turn")
     whole = next(number for number in range(len(reading.turns) + 1) if number not in reading.turns)
     turns = tuple(reading.turns[number] for number in range(whole))
     end = reading.end[1] if reading.end is not None and reading.end[0] == whole else None
