@@ -107,6 +107,9 @@ class PosteriorFilter:
         self.tables = evidence_tables(str(self.device))
         self.weights = graph_weights(level, str(self.device))
         self.rotations = len(level.rotations)
+        # Where signs do not matter to the graphs' prior, every aligned graph goes with every stone map.
+        there = self.weights[list(level.stone_maps)]
+        self.separate = bool((there == there[0]).all())
 
     def prior(self, batch: int) -> Posterior:
         """Before anything was seen."""
@@ -207,7 +210,10 @@ class PosteriorFilter:
 
     def empty(self, posterior: Posterior) -> Bool[Tensor, " batch"]:
         """Where no chemistry agrees with all that was seen: the chemistry must have changed."""
-        return self.mass(posterior).flatten(1).sum(1) == 0
+        if not self.separate:
+            return self.mass(posterior).flatten(1).sum(1) == 0
+        both = posterior.chemistries.flatten(2).any(2) & posterior.stone_maps.any(2)
+        return ~both.any(1)
 
     def forget(self, posterior: Posterior, rows: Bool[Tensor, " batch"]) -> Posterior:
         """With the prior in the episodes `rows`."""

@@ -1,0 +1,273 @@
+"""Players that infer the chemistry exactly and plan with samples of it.
+
+    played = play(Qmdp(table, samples=16), table, seeds=range(200))       # about 280 points
+    played = play(Thompson(table), table, seeds=range(200))               # about 262
+
+Both follow the exact posterior through what they see. `Qmdp` draws chemistries from it and does what on average leaves
+most to be gained, as if the chemistry were known afterwards: nearly the ideal observer, at a price that full-sized
+tables can pay. `Thompson` believes in one draw until something contradicts it. How much is remembered can be chosen:
+"forget" begins every trial with the prior, "carry" keeps what was learned, and "reset" begins anew, too, but only where
+what is seen contradicts itself, so that it copes with a chemistry that changes.
+
+What the last action of a trial did is not visible, so it is not learned from.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+from jaxtyping import Bool, Float64, Int64
+from torch import Tensor
+
+from percepts.agents.agent import Observation
+from percepts.agents.alchemy.bots import Actions, Bot
+from percepts.agents.alchemy.oracle import action_of, bank, colour_counts, following, known_of, slot_of, values_of
+from percepts.agents.alchemy.plans import MERIT, best_plans
+from percepts.core.errors import ConfigError
+from percepts.envs.alchemy.chemistry import POTIONS, Chemistry, chemistry_tables
+from percepts.envs.alchemy.levels import Level
+from percepts.envs.alchemy.posterior import Posterior, PosteriorFilter
+from percepts.envs.alchemy.reading import TableView, read
+from percepts.envs.alchemy.table import Table
+from percepts.envs.streams import Streams
+
+Memory = Literal["forget", "carry", "reset"]
+"""What is kept from trial to trial."""
+
+
+@dataclass(frozen=True)
+class Mind:
+    """What B players remember.
+
+    Attributes:
+        posterior: over chemistries.
+        supposed: chemistries drawn from it, some for every player, those of a player together.
+        streams: of random numbers.
+        step: steps made in this trial.
+        seen: what they saw last, and
+        action: what they did then; None at the beginning.
+    """
+
+    posterior: Posterior
+    supposed: Chemistry
+    streams: Streams
+    step: Int64[Tensor, " batch"]
+    seen: TableView | None = None
+    action: Int64[Tensor, " batch"] | None = None
+
+
+class Believer(Bot):
+    """What players with a belief share: the posterior of what they see, and samples that agree with it.
+
+    Args:
+        table: whose level, rules and rewards.
+        samples: chemistries that are kept for every player.
+        memory: what is kept from trial to trial.
+        seed: of the random streams, together with those of the episodes.
+
+    Raises:
+        ConfigError: no samples, or a memory that there is not.
+    """
+
+    def __init__(self, table: Table, samples: int = 1, memory: Memory = "carry", seed: int = 0) -> None:
+        super().__init__(table, seed)
+        if samples < 1:
+            raise ConfigError(f"samples = {samples}", "1 or more")
+        if memory not in ("forget", "carry", "reset"):
+            raise ConfigError(f"memory = {memory!r}", "'forget', 'carry' or 'reset'")
+        self.samples, self.memory = samples, memory
+        self.values = values_of(table)
+
+    def start(self, seeds: Sequence[int], device: torch.device | str = "cpu") -> Mind:
+        """The state at the beginning of the episodes with these seeds."""
+        streams = Streams.of(seeds, "alchemy believer", self.seed, device=device)
+        knowledge = knowledge_of(self.table.level, str(device))
+        prior = knowledge.prior(len(seeds))
+        supposed, streams = self._drawn(knowledge, prior, streams)
+        return Mind(prior, supposed, streams, torch.zeros(len(seeds), dtype=torch.int64, device=device))
+
+    def act(self, observation: Observation, state: Mind | None = None) -> tuple[Tensor, Mind]:
+        """The actions, and the state after them; see `agents.agent.Agent`."""
+        config = self.table.config
+        seen = read(observation, config.stones, config.potions)
+        mind = self.start(range(len(seen.colour)), seen.colour.device) if state is None else state
+        mind = self.learned(seen, mind)
+        action = self.plan(seen, mind)
+        step = following(mind.step, action, config.steps, self.actions)
+        return action, dataclasses.replace(mind, step=step, seen=seen, action=action)
+
+    def plan(self, seen: TableView, mind: Mind) -> Int64[Tensor, " batch"]:
+        """The actions, given what is seen and believed."""
+        raise NotImplementedError
+
+    def learned(self, seen: TableView, mind: Mind) -> Mind:
+        """The mind after a look at what came of the last action."""
+        knowledge = knowledge_of(self.table.level, str(seen.colour.device))
+        begun = mind.step == 0
+        posterior = mind.posterior
+        if self.memory == "forget" and begun.any():
+            posterior = knowledge.forget(posterior, begun)
+        posterior = self._with_evidence(knowledge, posterior, seen, mind)
+        empty = knowledge.empty(posterior)
+        if self.memory == "reset" and empty.any():
+            anew = self._with_evidence(knowledge, knowledge.forget(posterior, empty), seen, mind)
+            posterior = posterior.put(empty, anew.rows(empty))
+            empty = knowledge.empty(posterior)
+        supposed, streams = self._redrawn(knowledge, posterior, mind, ~empty)
+        return dataclasses.replace(mind, posterior=posterior, supposed=supposed, streams=streams)
+
+    def _with_evidence(
+        self, knowledge: PosteriorFilter, posterior: Posterior, seen: TableView, mind: Mind
+    ) -> Posterior:
+        posterior = knowledge.see_stones(posterior, seen.coordinates, seen.reward, seen.here)
+        if mind.seen is None or mind.action is None:
+            return posterior
+        stone, potion, dipped = dips(mind.seen, mind.action, self.actions)
+        row = torch.arange(len(stone), device=stone.device)
+        rows = dipped & (mind.step > 0) & seen.here[row, stone]
+        return knowledge.outcome(
+            posterior,
+            mind.seen.coordinates[row, stone],
+            mind.seen.reward[row, stone],
+            mind.seen.colour[row, potion],
+            seen.coordinates[row, stone],
+            seen.reward[row, stone],
+            rows,
+        )
+
+    def _redrawn(
+        self, knowledge: PosteriorFilter, posterior: Posterior, mind: Mind, rows: Bool[Tensor, " batch"]
+    ) -> tuple[Chemistry, Streams]:
+        """Samples, of which those that are contradicted are drawn anew; where all is, they stay as they are."""
+        allowed = knowledge.allows(posterior, mind.supposed, self.samples).view(-1, self.samples)
+        wrong = (~allowed.all(1) & rows).nonzero()[:, 0]
+        if not len(wrong):
+            return mind.supposed, mind.streams
+        drawn, streams = self._drawn(knowledge, posterior.rows(wrong), mind.streams.rows(wrong))
+        where = (wrong[:, None] * self.samples + torch.arange(self.samples, device=wrong.device)).flatten()
+        kept = allowed[wrong].flatten()
+        chosen = []
+        for old, new in zip(vars(mind.supposed).values(), vars(drawn).values()):
+            chosen.append(old.index_copy(0, where, torch.where(kept, old[where], new)))
+        return Chemistry(*chosen), mind.streams.put(wrong, streams)
+
+    def _drawn(self, knowledge: PosteriorFilter, posterior: Posterior, streams: Streams) -> tuple[Chemistry, Streams]:
+        uniform, streams = streams.uniform(self.samples, 3)
+        return knowledge.chosen(posterior, uniform), streams
+
+
+class Thompson(Believer):
+    """Posterior sampling: plans as if a chemistry drawn from the posterior were true, until it is contradicted."""
+
+    def __init__(self, table: Table, memory: Memory = "carry", seed: int = 0) -> None:
+        super().__init__(table, 1, memory, seed)
+
+    def plan(self, seen: TableView, mind: Mind) -> Int64[Tensor, " batch"]:
+        """The first action of the best plan in the supposed chemistry."""
+        known = known_of(seen, mind.supposed)
+        steps = self.table.config.steps - mind.step
+        plans = best_plans(self.values, known.chemistry.graph, known.stones, seen.here, known.counts, steps)
+        return action_of(plans, seen, known.chemistry, self.actions)
+
+
+class Qmdp(Believer):
+    """QMDP-K (Littman, Cassandra & Kaelbling 1995): the action after which the supposed chemistries leave most to be
+    gained on average, if that is more than the stones pay now. Each stone that is banked takes a step, for which time
+    is left.
+
+    Args:
+        table: whose level, rules and rewards.
+        samples: chemistries that are kept for every player, K.
+        memory: what is kept from trial to trial.
+        seed: of the random streams, together with those of the episodes.
+    """
+
+    def __init__(self, table: Table, samples: int = 16, memory: Memory = "carry", seed: int = 0) -> None:
+        super().__init__(table, samples, memory, seed)
+
+    def plan(self, seen: TableView, mind: Mind) -> Int64[Tensor, " batch"]:
+        """The actions with the highest mean value."""
+        steps = self.table.config.steps - mind.step
+        known = known_of(seen, mind.supposed, self.samples)
+        each = self.samples
+        now = best_plans(
+            self.values,
+            known.chemistry.graph,
+            known.stones,
+            seen.here.repeat_interleave(each, 0),
+            torch.zeros_like(known.counts),
+            steps.repeat_interleave(each),
+        )
+        worth = now.worth.unflatten(0, (-1, each)).mean(1)
+        action = bank(worth, self.actions)
+        able = (seen.here.any(1) & seen.potion_here.any(1)).nonzero()[:, 0]
+        if not len(able):
+            return action
+        gain = self._gain(seen, mind, able, steps)
+        best, number = gain.flatten(1).max(1)
+        stone, colour = number // POTIONS, number % POTIONS
+        shown = TableView(*(part[able] for part in vars(seen).values()))
+        dipped = self.actions.dip(stone, slot_of(shown, colour))
+        # A sliver is left for the rounding of means.
+        better = best > worth[able].sum(1) * MERIT + 0.5
+        return action.index_put((able,), torch.where(better, dipped, action[able]))
+
+    def _gain(self, seen: TableView, mind: Mind, rows: Tensor, steps: Tensor) -> Float64[Tensor, "rows stones 6"]:
+        """Mean merit of what can be had after each stone was put into each colour; minus infinity where one is not
+        there. Chemistries that several samples share are planned for once."""
+        device = rows.device
+        which = (rows[:, None] * self.samples + torch.arange(self.samples, device=device)).flatten()
+        key = rows.repeat_interleave(self.samples)
+        for numbers, size in zip(vars(mind.supposed.rows(which)).values(), (109, 48, 8, 4)):
+            key = key * size + numbers
+        _, place, often = key.unique(return_inverse=True, return_counts=True)
+        first = torch.empty_like(often).index_copy_(0, place, torch.arange(len(place), device=device))
+        table = which[first] // self.samples
+        some = TableView(*(part[table] for part in vars(seen).values()))
+        merit = self._merits(some, mind.supposed.rows(which[first]), steps[table] - 1)
+        sums = merit.new_zeros(len(seen.colour), *merit.shape[1:])
+        sums.index_add_(0, table, merit * (often / self.samples)[:, None, None])
+        there = seen.here[rows][:, :, None] & (colour_counts(seen)[rows] > 0)[:, None]
+        return sums[rows].masked_fill(~there, -torch.inf)
+
+    def _merits(self, seen: TableView, supposed: Chemistry, steps: Tensor) -> Float64[Tensor, "n stones 6"]:
+        """Merit of the best plans after each stone was put into each colour, one chemistry for each table; 0 where a
+        stone or colour is not there."""
+        known = known_of(seen, supposed)
+        tables = chemistry_tables(str(steps.device))
+        latent = tables.latent_potion[supposed.potion_map]
+        possible = seen.here[:, :, None] & (colour_counts(seen) > 0)[:, None]
+        row, stone, colour = possible.nonzero().unbind(1)
+        potion = latent[row, colour]
+        stones, counts = known.stones[row], known.counts[row]
+        vertex = stones.gather(1, stone[:, None])[:, 0]
+        after = tables.transition[supposed.graph[row], vertex, potion]
+        stones = stones.scatter(1, stone[:, None], after[:, None])
+        counts = counts.scatter_add(1, potion[:, None], -torch.ones_like(potion)[:, None])
+        plans = best_plans(self.values, supposed.graph[row], stones, seen.here[row], counts, steps[row])
+        result = torch.zeros(possible.shape, dtype=torch.float64, device=steps.device)
+        result[row, stone, colour] = plans.merit
+        return result
+
+
+@functools.cache
+def knowledge_of(level: Level, device: str) -> PosteriorFilter:
+    """The filter of a level, made once."""
+    return PosteriorFilter(level, device)
+
+
+def dips(
+    seen: TableView, action: Int64[Tensor, " batch"], actions: Actions
+) -> tuple[Int64[Tensor, " batch"], Int64[Tensor, " batch"], Bool[Tensor, " batch"]]:
+    """The stone and the potion of actions, and whether they put the one into the other: 0, 0 where they do not."""
+    number = (action - actions.first).clamp(min=0)
+    stone, potion = number // (actions.potions + 1), number % (actions.potions + 1) - 1
+    row = torch.arange(len(action), device=action.device)
+    dipped = (action >= actions.first) & (potion >= 0)
+    potion = potion.clamp(min=0)
+    return stone, potion, dipped & seen.here[row, stone] & seen.potion_here[row, potion]
