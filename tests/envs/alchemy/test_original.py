@@ -3,7 +3,7 @@ once. That single environments do what the batched table does is tested with the
 
 from __future__ import annotations
 
-from itertools import groupby
+from itertools import groupby, pairwise
 
 import numpy as np
 import pytest
@@ -58,7 +58,7 @@ def _episode(table: Table, state: TableState, rows: list[Rollout], number: int) 
         if episode["last"]:
             assert begun.pop() == len(episode["actions"])
         bounds = [*begun, len(ours)]
-        hashes = [digest(list(ours[first:after])) for first, after in zip(bounds, bounds[1:])]
+        hashes = [digest(list(ours[first:after])) for first, after in pairwise(bounds)]
         assert [list(pair) for pair in zip(begun, hashes)] == episode["trials"]
         assert state.score[row].item() == sum(paid)
     return state
