@@ -70,8 +70,10 @@ def _carry_out(agent: CobraAgent, options: Any) -> int:
     elif options.stage == "task":
         status = next((found for task in tasks if (found := agent.train_task(task).status) != "finished"), "finished")
     else:
+        from percepts.envs.spriteworld.configs import MODES
+
         for task in tasks:
-            for mode in ("train", "test"):
+            for mode in MODES:
                 agent.evaluate(task, mode)
         status = "finished"
     if status == "interrupted":

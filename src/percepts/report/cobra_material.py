@@ -27,11 +27,11 @@ from percepts.agents.spriteworld_policies import (
 from percepts.core.random import derive_seed, torch_generator
 from percepts.core.runs import Run
 from percepts.envs.spriteworld.actions import SelectMove
-from percepts.envs.spriteworld.configs import SpriteworldConfig
+from percepts.envs.spriteworld.configs import TEST, TRAIN, SpriteworldConfig
 from percepts.report.plates import Plate
 from percepts.report.sections.section import Section
 
-MODES = {"train": "train", "test": "held out"}
+MODES = {TRAIN: "train", TEST: "held out"}
 """The modes of a task, and what the page calls them."""
 RANDOM_EPISODES, ORACLE_EPISODES, ORACLE_CANDIDATES = 200, 50, 200
 

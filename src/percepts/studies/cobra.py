@@ -26,6 +26,8 @@ FEW = 25_600
 """Transitions of the comparison of explorations."""
 GOALS = ("goal-finding-new-position", "goal-finding-more-targets", "goal-finding-more-distractors")
 STEPS = 1000
+MODES = ("train", "test")
+"""Those of `envs.spriteworld.configs`, which needs torch: a list of the studies does not."""
 EPISODES = 300
 """Of the random policy and the oracle."""
 
@@ -94,8 +96,7 @@ def measured(agent: CobraAgent) -> dict[str, Any]:
 
     explored = Run.open(agent.explore_path)
     curves = {
-        task: {mode: list(map(list, agent.curve(task, mode).points)) for mode in ("train", "test")}
-        for task in agent.config.tasks
+        task: {mode: list(map(list, agent.curve(task, mode).points)) for mode in MODES} for task in agent.config.tasks
     }
     places = (agent.vision_path, agent.explore_path, *(agent.path / "tasks").glob("*"))
     seconds = sum(Run(path).info().get("seconds", 0.0) for path in places if (path / "run.json").exists())
@@ -127,7 +128,7 @@ def model_free(folder: Path, task: str, seeds: tuple[int, ...], steps: int) -> d
         settings = ModelFreeRun(model=model, world=cobra_task(task), held_out=cobra_task(task, "test"), seed=seed)
         trained = train_model_free(settings, folder / f"sac-{task}-{seed}")
         found[str(seed)] = {
-            mode: [list(point) for point in trained.curve(held_out=mode == "test").points] for mode in ("train", "test")
+            mode: [list(point) for point in trained.curve(held_out=mode == "test").points] for mode in MODES
         }
     return found
 
@@ -138,7 +139,7 @@ def policies(task: str) -> dict[str, float]:
     from percepts.envs.spriteworld.configs import cobra_task
 
     found = {}
-    for mode in ("train", "test"):
+    for mode in MODES:
         arena = cobra_task(task, mode).arena.build()
         found[f"random.{mode}"] = success_rate(arena, RandomPolicy(arena), EPISODES, seed=0).success
         found[f"oracle.{mode}"] = success_rate(arena, GreedyOracle(arena), EPISODES // 3, seed=0).success
@@ -191,7 +192,7 @@ def _success_claims(task: str, threshold: float | None, paper: str) -> list[Clai
             threshold=threshold,
             paper=paper,
         )
-        for mode in ("train", "test")
+        for mode in MODES
     ]
 
 
@@ -249,7 +250,7 @@ CLAIMS = (
     Claim(
         statement="success of random actions, the best of the goal tasks and modes",
         measure=lambda results: max(
-            results.across["policies"][task][f"random.{mode}"] for task in GOALS for mode in ("train", "test")
+            results.across["policies"][task][f"random.{mode}"] for task in GOALS for mode in MODES
         ),
         threshold=0.10,
         at_most=True,
@@ -257,7 +258,7 @@ CLAIMS = (
     Claim(
         statement="success of a search with true dynamics and rewards, the worst of all tasks and modes",
         measure=lambda results: min(
-            found[f"oracle.{mode}"] for found in results.across["policies"].values() for mode in ("train", "test")
+            found[f"oracle.{mode}"] for found in results.across["policies"].values() for mode in MODES
         ),
         threshold=0.98,
     ),
@@ -329,15 +330,13 @@ SEEN_LARGE = (
     *_seeing_goals(0.80, 0.70),
     Claim(
         statement=f"{GOALS[2]}: success after {STEPS} rewarded steps, from pictures, the worse of the modes",
-        measure=lambda results: min(success(results, GOALS[2], mode) for mode in ("train", "test")),
+        measure=lambda results: min(success(results, GOALS[2], mode) for mode in MODES),
         threshold=0.6,
         paper=FEW_STEPS,
     ),
     Claim(
         statement=f"{GOALS[0]}: success of random actions, the better of the modes",
-        measure=lambda results: max(
-            results.across["policies"][GOALS[0]][f"random.{mode}"] for mode in ("train", "test")
-        ),
+        measure=lambda results: max(results.across["policies"][GOALS[0]][f"random.{mode}"] for mode in MODES),
         threshold=0.05,
         at_most=True,
     ),

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from percepts.agents.cobra.evaluate import Curve, band
+from percepts.envs.spriteworld.configs import MODES
 from percepts.report.cobra_figures import Efficiency, efficiency_plate
 from percepts.report.cobra_material import Point
 from percepts.report.plates import COLOURS, MARKERS, Plate, finish, legend, name_axes, panels
@@ -19,7 +20,7 @@ def learning_plate(runs: Runs, policies: Mapping[str, Mapping[str, float]]) -> P
     tasks = []
     for task, known in policies.items():
         curves = {}
-        for mode in ("train", "test"):
+        for mode in MODES:
             seeds = [Curve(tuple(map(tuple, run["curves"][task][mode]))) for run in runs.values()]
             curves[mode] = tuple(Point(one.steps, one.mean, (one.low, one.high)) for one in band(seeds))
         tasks.append(

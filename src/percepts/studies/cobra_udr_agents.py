@@ -21,14 +21,13 @@ from percepts.agents.cobra.task import TaskPhase
 from percepts.agents.spriteworld_policies import RandomPolicy, success_rate
 from percepts.core.config import digest
 from percepts.core.runs import Run
-from percepts.envs.spriteworld.configs import task_config
+from percepts.envs.spriteworld.configs import MODES, task_config
 from percepts.envs.spriteworld.observations import Observer
 from percepts.studies.pipelines import link_stage, train_pipelines
 from percepts.studies.study import Results
 
 EXPLORATION, TASK = "exploration-one-sprite", "goal-finding-one-sprite"
 CURVE = (10, 25, 50, 75, 100, 150, 200, 300)
-MODES = ("train", "test")
 
 
 def agent(

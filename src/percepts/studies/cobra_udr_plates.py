@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from percepts.agents.cobra.evaluate import band
+from percepts.envs.spriteworld.configs import MODES
 from percepts.report.cobra_figures import Efficiency, efficiency_plate
 from percepts.report.cobra_material import Point
 from percepts.report.plates import Plate
@@ -27,7 +28,7 @@ def curves_plate(arms: Sequence[str], found: Mapping[str, Any]) -> Plate:
     drawn = [
         Efficiency(
             title=title,
-            curves={mode: _band(acted, mode) for mode in ("train", "test")},
+            curves={mode: _band(acted, mode) for mode in MODES},
             random=found["random"]["train"],
         )
         for title, acted in panels.items()

@@ -330,6 +330,10 @@ def test_the_pixel_pipeline_runs_from_end_to_end(tmp_path: Path):
     assert agent.run() == "finished"
     assert agent.status() == {"vision": "finished", "explore": "finished", f"tasks/{TASK}": "finished"}
     assert isinstance(agent.encoder(), ModelSlots)
+    # Frozen: what the tasks see with is what the first stage left.
+    assert stages.read_result(agent.explore_path, "exploration", "", "")["vision"] is None
+    first, later = (encoder.model.state_dict() for encoder in (agent.encoder(), agent.frozen()[0]))
+    assert all(torch.equal(value, later[name]) for name, value in first.items())
     assert Run(agent.explore_path).info()["built_on"].keys() == {"vision"}
     assert Run(agent.path / "tasks" / TASK).info()["built_on"].keys() == {"vision", "exploration"}
     before = contents(agent.vision_path)

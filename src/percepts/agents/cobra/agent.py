@@ -8,8 +8,8 @@
     CobraAgent.open("runs/cobra").run()       # everything that is still to do
 
 Every stage can be interrupted and called again (`stages`); it needs the ones before it, and never touches them. The
-exploration sees no rewards. In the tasks vision, dynamics and exploration policy are frozen: only a reward predictor is
-learned, from scratch in each.
+exploration sees no rewards; it may fine-tune a copy of the vision. In the tasks vision, dynamics and exploration policy
+are frozen: only a reward predictor is learned, from scratch in each.
 """
 
 from __future__ import annotations
@@ -17,52 +17,35 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 import torch
 
 from percepts.agents.cobra import stages
-from percepts.agents.cobra.curiosity import Curiosity
 from percepts.agents.cobra.evaluate import Curve, evaluate
 from percepts.agents.cobra.exploration import Explorer
+from percepts.agents.cobra.fine_tuning import with_vision
 from percepts.agents.cobra.learning import ExplorationRun, TaskRun
 from percepts.agents.cobra.planning import Planner, SearchAgent
-from percepts.agents.cobra.slot_models import ColourSegments, ModelSlots, SingleSlot
-from percepts.agents.cobra.slots import FULL_SHARE, OracleFactors, SlotEncoder
-from percepts.agents.cobra.task import TaskPhase
+from percepts.agents.cobra.scores import note_score, read_scores
+from percepts.agents.cobra.settings import PipelineSettings, TrainedVision
+from percepts.agents.cobra.slot_models import ModelSlots, SingleSlot
+from percepts.agents.cobra.slots import SlotEncoder
 from percepts.agents.cobra.transition import SlotTransition
 from percepts.agents.cobra.world import action_size
 from percepts.agents.spriteworld_policies import Score
-from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError, PerceptsError, RunError, nearest
-from percepts.core.files import write_json
-from percepts.core.results import plain
-from percepts.core.runs import Run, now, provenance
-from percepts.envs.spriteworld.configs import SpriteworldConfig, task_config
-from percepts.envs.spriteworld.observations import Observer
+from percepts.core.runs import Run, now
+from percepts.envs.spriteworld.configs import MODES, TEST, TRAIN, SpriteworldConfig, task_config
 from percepts.training import experiment as experiments
 from percepts.training.checkpoint import checkpoints, latest_intact, load_weights
 from percepts.training.engine import Outcome
-from percepts.training.experiment import Experiment
 from percepts.training.setup import device_of
 
-MODES = ("train", "test")
-
-
-@dataclass(frozen=True, kw_only=True)
-class TrainedVision(BaseConfig):
-    """The encoder is the model that the stage "vision" trains.
-
-    Attributes:
-        kind: whether it gives slots, or one vector of the whole image.
-        full_share: of the image that a slot needs to count in full.
-    """
-
-    kind: Literal["slots", "single"] = "slots"
-    full_share: float = FULL_SHARE
+__all__ = ["CobraAgent", "TrainedVision"]
 
 
 class CobraAgent(Configurable):
@@ -73,57 +56,8 @@ class CobraAgent(Configurable):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(BaseConfig):
-        """Everything that determines a pipeline.
-
-        Attributes:
-            encoder: what makes slots of observations.
-            vision: how the encoder is trained, where it is `TrainedVision`.
-            observer: how arenas are drawn, for encoders that look at pictures; as the vision's data were.
-            exploration: the first stage without rewards.
-            exploration_task: where it takes place, a name of `envs.spriteworld.configs.TASKS`.
-            tasks: how each task is learned, by its name.
-            noise: its deviation on actions, in all stages; 0.05 is taken to be the paper's setting (unverified).
-            curve: rewarded steps after which the success so far is measured.
-            curve_episodes: of each of these measurements, in each mode.
-            episodes: of an evaluation.
-            planner: of measurements; None: as in training.
-            seed: of all stages.
-            device: where networks compute; small ones are faster on a CPU.
-            threads: of torch; networks this small lose time with more than one. None: torch's choice.
-        """
-
-        encoder: OracleFactors.Config | ColourSegments.Config | TrainedVision = field(
-            default_factory=OracleFactors.Config
-        )
-        vision: Experiment | None = None
-        observer: Observer = field(default_factory=Observer)
-        exploration: Curiosity.Config = field(default_factory=Curiosity.Config)
-        exploration_task: str = "exploration"
-        tasks: dict[str, TaskPhase.Config] = field(default_factory=dict)
-        noise: float | None = None
-        curve: tuple[int, ...] = (100, 200, 500, 1000, 2000, 4000)
-        curve_episodes: int = 40
-        episodes: int = 100
-        planner: Planner | None = None
-        seed: int = 0
-        device: Literal["auto", "cpu", "cuda"] = "cpu"
-        threads: int | None = 1
-
-        def __post_init__(self) -> None:
-            trained = isinstance(self.encoder, TrainedVision)
-            if trained != (self.vision is not None):
-                raise ConfigError(
-                    f"an encoder {type(self.encoder).__name__} {'without' if trained else 'and'} a vision to train",
-                    "vision for TrainedVision, and for nothing else",
-                )
-            for name, least in (("curve_episodes", 1), ("episodes", 1), ("seed", 0)):
-                if getattr(self, name) < least:
-                    raise ConfigError(f"{name} = {getattr(self, name)}", f"{least} or more")
-            if list(self.curve) != sorted(set(self.curve)) or min(self.curve, default=1) < 1:
-                raise ConfigError(f"curve = {self.curve}", "rising numbers of steps")
-            if self.threads is not None and self.threads < 1:
-                raise ConfigError(f"threads = {self.threads}", "1 or more, or none for torch's choice")
+    class Config(PipelineSettings):
+        """Everything that determines a pipeline; each of its settings is told in `settings.PipelineSettings`."""
 
     config: Config
 
@@ -140,7 +74,7 @@ class CobraAgent(Configurable):
             RunError: the folder holds something already.
         """
         agent = cls(config, path)
-        places = [(config.exploration_task, "train"), *((task, mode) for task in config.tasks for mode in MODES)]
+        places = [(config.exploration_task, TRAIN), *((task, mode) for task in config.tasks for mode in MODES)]
         for task, mode in places:
             action_size(agent.environment(task, mode).arena.build())
         Run.create(path, config, kind="cobra", **info)
@@ -242,7 +176,7 @@ class CobraAgent(Configurable):
             return stages.carry_out(stage, lambda: settings.build_learning(*self.frozen(), self._device))
 
     def evaluate(
-        self, task: str, mode: str = "train", episodes: int | None = None, planner: Planner | None = None
+        self, task: str, mode: str = TRAIN, episodes: int | None = None, planner: Planner | None = None
     ) -> Score:
         """How well the agent does a task that it has learned. It is written to evaluation.json under the task and mode
         where episodes and planner are those of the configuration.
@@ -263,7 +197,7 @@ class CobraAgent(Configurable):
             count = self.config.episodes if episodes is None else episodes
             score = evaluate(agent, environment, count, self.config.seed)
         if planner is None and episodes in (None, self.config.episodes):
-            self._note(task, mode, score)
+            note_score(self.path, task, mode, score)
         return score
 
     def agent(self, task: str, planner: Planner | None = None) -> SearchAgent:
@@ -292,7 +226,7 @@ class CobraAgent(Configurable):
         explored = stages.fingerprint(self.explore_path, needed, self._next_step)
         return stages.Stage("task", self._task_path(task), settings, self._seen_by(needed) | {"exploration": explored})
 
-    def curve(self, task: str, mode: str = "train") -> Curve:
+    def curve(self, task: str, mode: str = TRAIN) -> Curve:
         """Success by rewarded steps, as far as the task was learned."""
         key = f"{mode}/success"
         entries = Run(self._task_path(task)).metrics()
@@ -300,7 +234,7 @@ class CobraAgent(Configurable):
 
     def scores(self) -> dict[str, dict[str, Any]]:
         """What evaluation.json says: scores by task and mode."""
-        return (Run(self.path).evaluation() or {}).get("scores", {})
+        return read_scores(self.path)
 
     def status(self) -> dict[str, str]:
         """What became of every stage, in their order: "missing", "running", "interrupted", "failed" or "finished"."""
@@ -309,13 +243,13 @@ class CobraAgent(Configurable):
         paths |= {f"tasks/{task}": self._task_path(task) for task in self.config.tasks}
         return {name: stages.status_of(path) for name, path in paths.items()}
 
-    def environment(self, task: str, mode: str = "train") -> SpriteworldConfig:
+    def environment(self, task: str, mode: str = TRAIN) -> SpriteworldConfig:
         """A task's environment as this pipeline sees it."""
         found = task_config(task, mode, self.config.noise)
         return dataclasses.replace(found, observer=self.config.observer)
 
     def encoder(self) -> SlotEncoder:
-        """What makes slots.
+        """What makes slots, as the stage "vision" left it; where the exploration fine-tunes it, `frozen` has it after.
 
         Raises:
             RunError: it is to be trained first.
@@ -324,8 +258,11 @@ class CobraAgent(Configurable):
         if not isinstance(chosen, TrainedVision):
             return chosen.build()
         self._seen_by("the encoder")
-        model = experiments.load(Run.open(self.vision_path))[0].to(self._device)
-        return SingleSlot(model) if chosen.kind == "single" else ModelSlots(model, chosen.full_share)
+        model, _, checkpoint = experiments.load(Run.open(self.vision_path))
+        model, trained = model.to(self._device), checkpoint.step
+        if chosen.kind == "single":
+            return SingleSlot(model, trained=trained)
+        return ModelSlots(model, chosen.full_share, trained=trained)
 
     def frozen(self) -> tuple[SlotEncoder, SlotTransition, Explorer]:
         """What the exploration leaves to the tasks: encoder, transition model and exploration policy.
@@ -335,6 +272,8 @@ class CobraAgent(Configurable):
         """
         found = stages.read_result(self.explore_path, "exploration", "the next stage", self._next_step)
         encoder = self.encoder()
+        if found.get("vision") is not None:
+            encoder = with_vision(encoder, found["vision"], str(self.explore_path))
         sizes = {"latents": encoder.latents, "action": int(found["action"])}
         transition = self.config.exploration.transition.build(**sizes)
         explorer = self.config.exploration.explorer.build(**sizes)
@@ -350,8 +289,8 @@ class CobraAgent(Configurable):
                 "one of " + ", ".join(self.config.tasks),
             )
         return TaskRun(
-            environment=self.environment(task, "train"),
-            held_out=self.environment(task, "test"),
+            environment=self.environment(task, TRAIN),
+            held_out=self.environment(task, TEST),
             encoder=self.config.encoder,
             phase=self.config.tasks[task],
             curve=self.config.curve,
@@ -380,11 +319,6 @@ class CobraAgent(Configurable):
             raise RunError(f"the stage 'vision' {what}, and {needed_for} needs it", "a trained one", self._next_step)
         newest, _ = latest_intact(run.checkpoints)
         return {"vision": newest.manifest()["files"]["model.safetensors"]}
-
-    def _note(self, task: str, mode: str, score: Score) -> None:
-        scores = self.scores()
-        scores.setdefault(task, {})[mode] = plain(dataclasses.asdict(score))
-        write_json(self.path / "evaluation.json", {"scores": scores, "provenance": provenance()})
 
     @property
     def _device(self) -> torch.device:

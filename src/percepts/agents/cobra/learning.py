@@ -79,11 +79,13 @@ class Exploration:
         self.loop.load_state_dict(state)
 
     def result(self) -> dict[str, Any]:
-        """The transition model, the exploration policy, and how many numbers an action has."""
+        """The transition model, the exploration policy, how many numbers an action has, and the vision where it was
+        fine-tuned."""
         return {
             "action": self.loop.world.action,
             "transition": dict(self.loop.transition.state_dict()),
             "explorer": dict(self.loop.explorer.state_dict()),
+            "vision": self.loop.fine_tuned,
         }
 
     def measure(self) -> dict[str, Any]:

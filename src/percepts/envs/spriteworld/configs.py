@@ -34,6 +34,9 @@ Noise = float | tuple[float, float, float, float] | None
 """Standard deviation of what is added to the four numbers of an action, one or four."""
 PAPER_NOISE = 0.05
 """Of the first release; taken to be the paper's setting (unverified)."""
+TRAIN, TEST = "train", "test"
+MODES = (TRAIN, TEST)
+"""How the tasks of COBRA are learned, and what is held out of that."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -42,7 +45,7 @@ class SpriteworldConfig(Config):
 
     name: str
     """Of the task."""
-    mode: str = "train"
+    mode: str = TRAIN
     """Which of the task's variants this is, such as the held-out "test"."""
     arena: Arena.Config
     observer: Observer = field(default_factory=Observer)
@@ -62,14 +65,14 @@ class RegisteredTask:
     """
 
     make: Maker
-    modes: tuple[str, ...] = ("train", "test")
+    modes: tuple[str, ...] = MODES
 
 
 TASKS: dict[str, RegisteredTask] = {}
 """All tasks by name, those of COBRA first; see `register_task`."""
 
 
-def register_task(name: str, modes: tuple[str, ...] = ("train", "test")) -> Callable[[Maker], Maker]:
+def register_task(name: str, modes: tuple[str, ...] = MODES) -> Callable[[Maker], Maker]:
     """Register a function as the task `name`, for `task_config` and everything that takes a task's name.
 
         @register_task("stack-up")
@@ -99,7 +102,7 @@ def register_task(name: str, modes: tuple[str, ...] = ("train", "test")) -> Call
 
 
 def task_config(
-    task: str | SpriteworldConfig, mode: str = "train", noise: Noise = None, **observer: Any
+    task: str | SpriteworldConfig, mode: str = TRAIN, noise: Noise = None, **observer: Any
 ) -> SpriteworldConfig:
     """The configuration of a registered task.
 
@@ -126,7 +129,7 @@ def task_config(
     return dataclasses.replace(config, observer=dataclasses.replace(config.observer, **observer))
 
 
-def cobra_task(name: str, mode: str = "train", noise: Noise = None) -> SpriteworldConfig:
+def cobra_task(name: str, mode: str = TRAIN, noise: Noise = None) -> SpriteworldConfig:
     """One of the seven tasks of COBRA: those of `COBRA`.
 
     Raises:
@@ -171,7 +174,7 @@ def exploration(mode: str, noise: Noise) -> SpriteworldConfig:
 @register_task("goal-finding-new-shape")
 def goal_finding_new_shape(mode: str, noise: Noise) -> SpriteworldConfig:
     """One sprite belongs in the middle, 20 steps. Trained with squares, tested with triangles and circles."""
-    shape = shapes("square") if mode == "train" else shapes("triangle", "circle")
+    shape = shapes("square") if mode == TRAIN else shapes("triangle", "circle")
     scale, saturation, value = PLAIN.components
     factors = Product((shape, *AREA.components, scale, TARGET, saturation, value))
     return _config("goal-finding-new-shape", mode, noise, Shuffled(Generate(factors)), _goal(None), 20)
@@ -181,7 +184,7 @@ def goal_finding_new_shape(mode: str, noise: Noise) -> SpriteworldConfig:
 def goal_finding_new_position(mode: str, noise: Noise) -> SpriteworldConfig:
     """One sprite, known by its hue, belongs in the middle; another one distracts; 20 steps. Trained with targets that
     begin anywhere but in the upper right quarter, tested with those that begin there."""
-    start = AREA - CORNER if mode == "train" else CORNER
+    start = AREA - CORNER if mode == TRAIN else CORNER
     target, distractor = Product((start, TARGET, LOOK)), Product((AREA, DISTRACTOR, LOOK))
     scenes = Shuffled(Chain((Generate(target), Generate(distractor))))
     return _config("goal-finding-new-position", mode, noise, scenes, _goal(TARGET), 20)
@@ -190,14 +193,14 @@ def goal_finding_new_position(mode: str, noise: Noise) -> SpriteworldConfig:
 @register_task("goal-finding-more-distractors")
 def goal_finding_more_distractors(mode: str, noise: Noise) -> SpriteworldConfig:
     """Two sprites belong in the middle, 20 steps. Trained with one distractor, tested with two."""
-    scenes = _targets_and_distractors(2, 1 if mode == "train" else 2)
+    scenes = _targets_and_distractors(2, 1 if mode == TRAIN else 2)
     return _config("goal-finding-more-distractors", mode, noise, scenes, _goal(TARGET), 20)
 
 
 @register_task("goal-finding-more-targets")
 def goal_finding_more_targets(mode: str, noise: Noise) -> SpriteworldConfig:
     """Sprites belong in the middle, two others distract, 20 steps. Trained with one target, tested with two."""
-    scenes = _targets_and_distractors(1 if mode == "train" else 2, 2)
+    scenes = _targets_and_distractors(1 if mode == TRAIN else 2, 2)
     return _config("goal-finding-more-targets", mode, noise, scenes, _goal(TARGET), 20)
 
 
@@ -205,7 +208,7 @@ def goal_finding_more_targets(mode: str, noise: Noise) -> SpriteworldConfig:
 def clustering(mode: str, noise: Noise) -> SpriteworldConfig:
     """Two sprites of each of two colours belong together, and apart from the others; 50 steps. Trained with blue and
     green, tested with red and yellow."""
-    hues = tuple(HUES[name] for name in (("blue", "green") if mode == "train" else ("red", "yellow")))
+    hues = tuple(HUES[name] for name in (("blue", "green") if mode == TRAIN else ("red", "yellow")))
     scenes = Shuffled(Chain(tuple(Generate(Product((AREA, LOOK, hue)), 2, 2) for hue in hues)))
     return _config("clustering", mode, noise, scenes, Clustering(clusters=hues), 50)
 
@@ -216,7 +219,7 @@ def sorting(mode: str, noise: Noise) -> SpriteworldConfig:
     colours but red and blue, tested with that one."""
     single = {name: Generate(Product((hue, AREA, LOOK))) for name, hue in HUES.items()}
     held_out, *seen = (Chain((single[one], single[other])) for one, other in itertools.combinations(HUES, 2))
-    scenes = Shuffled(OneOf(tuple(seen)) if mode == "train" else held_out)
+    scenes = Shuffled(OneOf(tuple(seen)) if mode == TRAIN else held_out)
     goals = tuple(
         FindGoalPosition(filter=hue, goal=SORTED[name], terminate_distance=0.075, multiplier=20.0)
         for name, hue in HUES.items()
