@@ -11,7 +11,7 @@ It is the batched twin (`arena.Arena`) with a batch of one: the same seed gives 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -19,8 +19,11 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-from percepts.core.errors import ConfigError, DataError, nearest
+from percepts.core.errors import ConfigError, DataError
 from percepts.core.optional import require_package
+from percepts.envs.arguments import check_options as check_options
+from percepts.envs.arguments import check_render_mode as check_render_mode
+from percepts.envs.arguments import checked_seed as checked_seed
 from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
 from percepts.envs.spriteworld.configs import Noise, SpriteworldConfig, task_config
 from percepts.envs.spriteworld.observations import Observer, Screen, backdrop
@@ -265,34 +268,3 @@ def action_tensor(action: Any, space: spaces.Space[Any]) -> Tensor:
     if values.dtype.kind not in ("fiu" if boxed else "iu"):
         raise DataError(f"an action of {values.dtype}", f"an element of {space}")
     return torch.from_numpy(values.astype(np.float64 if boxed else np.int64))
-
-
-def check_options(options: Mapping[str, Any] | None, known: Sequence[str]) -> Mapping[str, Any]:
-    """The options of a reset.
-
-    Raises:
-        DataError: one that is not known, naming the nearest.
-    """
-    for name in options or ():
-        if name not in known:
-            close = nearest(str(name), known)
-            hint = f", did you mean '{close}'?" if close else ""
-            raise DataError(f"unknown option '{name}' of a reset{hint}", "one of " + ", ".join(known))
-    return options or {}
-
-
-def checked_seed(seed: Any) -> int | None:
-    """A seed as Gymnasium has it.
-
-    Raises:
-        DataError: it is no whole number from 0.
-    """
-    if seed is not None and not (isinstance(seed, int | np.integer) and seed >= 0):
-        raise DataError(f"the seed {seed!r}", "a whole number from 0")
-    return None if seed is None else int(seed)
-
-
-def check_render_mode(mode: str | None) -> None:
-    """Raises a ConfigError for a render mode that there is not."""
-    if mode not in (None, "rgb_array"):
-        raise ConfigError(f"render_mode = {mode!r}", "'rgb_array' or None", "percepts play, to watch and play")
