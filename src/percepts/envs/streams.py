@@ -106,3 +106,10 @@ def _hashed_on_cpu(key: NDArray[np.int64], before: NDArray[np.int64], count: int
         bits *= np.uint64(factor % (1 << 64))
     bits ^= bits >> np.uint64(31)
     return bits.view(np.int64)
+
+
+def numbers_of(key: int, before: int, count: int) -> NDArray[np.float64]:
+    """Numbers `before` to `before + count` of the stream with a key, as `uniform` gives them: for those who have one
+    stream and no tensors."""
+    bits = _hashed_on_cpu(np.array([key], np.int64), np.array([before], np.int64), count)[0]
+    return (bits.view(np.uint64) >> np.uint64(11)) * 2.0**-53

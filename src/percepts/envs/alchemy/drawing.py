@@ -7,8 +7,9 @@ NumPy's RandomState, from which a chemistry is drawn when an episode starts, and
 
 from __future__ import annotations
 
+import bisect
 import functools
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -99,7 +100,7 @@ class Draws:
         return chemistry, stones.long(), potions.long(), after
 
     def chemistry_of(self, numbers: Float64[Tensor, "batch 4"]) -> Chemistry:
-        """The chemistries of numbers in [0, 1), by which the other mode's single arena draws too."""
+        """The chemistries of numbers in [0, 1)."""
         counts = self.level.counts
         potion_map, stone_map, graph, rotation = numbers.unbind(1)
         choices = torch.tensor(self.level.choices, device=numbers.device)
@@ -110,6 +111,17 @@ class Draws:
             (potion_map * counts[1]).long() + self.level.potion_maps[0],
             (stone_map * counts[2]).long() + self.level.stone_maps[0],
             (rotation * counts[3]).long(),
+        )
+
+    def one_chemistry(self, numbers: Sequence[float]) -> Drawn:
+        """The same of one stream, in Python's own numbers: graph, potion map, stone map, rotation."""
+        level, counts = self.level, self.level.counts
+        place = bisect.bisect_right(_cumulated_list(level), numbers[2])
+        return (
+            level.choices[place],
+            int(numbers[0] * counts[1]) + level.potion_maps[0],
+            int(numbers[1] * counts[2]) + level.stone_maps[0],
+            int(numbers[3] * counts[3]),
         )
 
     def _legacy(self, streams: LegacyStreams, anew: Tensor) -> tuple[Chemistry, Tensor, Tensor, LegacyStreams]:
@@ -137,6 +149,16 @@ def cumulated_priors(level: Level) -> NDArray[np.float64]:
     prior = level.prior()[list(level.choices)].numpy().astype(np.float32).astype(np.float64)
     cumulated = prior.cumsum()
     return cumulated / cumulated[-1]
+
+
+@functools.cache
+def _cumulated_list(level: Level) -> list[float]:
+    return cumulated_priors(level).tolist()
+
+
+def items_of(numbers: NDArray[np.float64], stones: int) -> tuple[list[int], list[int]]:
+    """Latent stones and potions of numbers in [0, 1), first those of the stones."""
+    return (numbers[:stones] * VERTICES).astype(int).tolist(), (numbers[stones:] * POTIONS).astype(int).tolist()
 
 
 def legacy_state(seed: int) -> np.random.RandomState:

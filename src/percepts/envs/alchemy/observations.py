@@ -10,8 +10,10 @@ from __future__ import annotations
 import functools
 from dataclasses import dataclass
 
+import numpy as np
 import torch
 from jaxtyping import Float32
+from numpy.typing import NDArray
 from torch import Tensor
 
 from percepts.envs.alchemy.chemistry import (
@@ -53,6 +55,18 @@ def observe(state: TableState, used: bool = True) -> Float32[Tensor, "batch numb
     colour = torch.where(state.potion_here, state.potions, POTIONS) + (chemistry.potion_map * (POTIONS + 1))[:, None]
     seen = stones.index_select(0, vertex.view(-1)), potions.index_select(0, colour.view(-1))
     return torch.cat([part.view(batch, -1) for part in seen], 1)
+
+
+def shown_items(
+    potion_map: int, stone_map: int, rotation: int, used: bool = True
+) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """What the items of one chemistry show: stones by vertex [9, 5], potions by latent number [7, 2], the last of each
+    being one that is gone. Without the numbers that tell what is used a column less."""
+    rows = _rows("cpu")
+    view, width = rotation * STONE_MAPS + stone_map, VERTICES + 1
+    stones = rows.stones.numpy()[view * width : (view + 1) * width]
+    potions = rows.potions.numpy()[potion_map * (POTIONS + 1) : (potion_map + 1) * (POTIONS + 1)]
+    return (stones, potions) if used else (stones[:, :-1], potions[:, :-1])
 
 
 @dataclass(frozen=True)
