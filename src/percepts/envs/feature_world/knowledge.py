@@ -85,8 +85,15 @@ class Knowledge:
         lit: Bool[Tensor, " batch"],
     ) -> Bool[Tensor, "batch hypotheses"]:
         """Those that also explain a test; a `tested` of -1 stands for none."""
-        said = self.predicted[self.objects[object_set, tested.clamp(min=0)]]
-        return alive & ((said == lit[:, None]) | (tested < 0)[:, None])
+        number = torch.where(tested < 0, -1, self.objects[object_set, tested.clamp(min=0)])
+        return self.explaining(alive, number, lit)
+
+    def explaining(
+        self, alive: Bool[Tensor, "batch hypotheses"], number: Int64[Tensor, " batch"], lit: Bool[Tensor, " batch"]
+    ) -> Bool[Tensor, "batch hypotheses"]:
+        """The same for objects by their number among all."""
+        said = self.predicted[number.clamp(min=0)]
+        return alive & ((said == lit[:, None]) | (number < 0)[:, None])
 
     def identified(
         self, alive: Bool[Tensor, "batch hypotheses"], object_set: Int64[Tensor, " batch"]
