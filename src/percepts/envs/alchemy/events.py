@@ -140,7 +140,7 @@ def event_matrices(recording: Recording) -> Int64[Tensor, "batch trials stones a
     batch, trials, stones = recording.stones.shape
     actions = recording.potions.shape[-1] + 1
     matrices = torch.full((batch, trials, stones, actions), NEVER, device=recording.stones.device)
-    row, step = (recording.stone >= 0).nonzero(as_tuple=True)
+    row, step = (recording.played & (recording.stone >= 0)).nonzero(as_tuple=True)
     trial = recording.trial[row, step]
     column = torch.where(recording.banked, actions - 1, recording.potion)[row, step]
     matrices[row, trial, recording.stone[row, step], column] = recording.order()[row, step]
