@@ -17,7 +17,11 @@ from percepts.foundation import journal as module
 from percepts.foundation.journal import Journal
 
 values = st.recursive(
-    st.none() | st.booleans() | st.integers(-(2**60), 2**60) | st.text() | st.floats(allow_nan=False, allow_infinity=False),
+    st.none()
+    | st.booleans()
+    | st.integers(-(2**60), 2**60)
+    | st.text()
+    | st.floats(allow_nan=False, allow_infinity=False),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3),
     max_leaves=8,
 )
@@ -82,7 +86,9 @@ def test_a_flipped_bit_anywhere_is_found(three: Path) -> None:
         assert "line 2" in journal.report()
 
 
-@pytest.mark.parametrize("line", [b"nonsense", b'{"a": 1}', b"\xff\x00\xfe", b"[1]", b"[" * 100_000, b'{"sum":"00000000"}'])
+@pytest.mark.parametrize(
+    "line", [b"nonsense", b'{"a": 1}', b"\xff\x00\xfe", b"[1]", b"[" * 100_000, b'{"sum":"00000000"}']
+)
 def test_lines_of_others_are_left_out_and_told(three: Path, line: bytes) -> None:
     three.write_bytes(line + b"\n\n" + three.read_bytes())
     journal = Journal(three)
@@ -104,7 +110,7 @@ def test_a_full_disk_leaves_no_half_line(three: Path, monkeypatch: pytest.Monkey
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(module.os, "fsync", full)
-    with pytest.raises(PerceptsError, match="No space left.*untouched"):
+    with pytest.raises(PerceptsError, match=r"No space left.*untouched"):
         Journal(three).append({"number": 3})
     assert three.read_bytes() == before
     monkeypatch.undo()

@@ -92,7 +92,9 @@ def test_completions_survive_json(text: str, reasoning: str, tokens: Any, counte
     assert completion_from_json(json.loads(json.dumps(completion_to_json(made)))) == made
 
 
-@pytest.mark.parametrize("data", [None, 3, {}, {"role": "tool", "content": ""}, {"role": "user", "content": [{"x": 1}]}])
+@pytest.mark.parametrize(
+    "data", [None, 3, {}, {"role": "tool", "content": ""}, {"role": "user", "content": [{"x": 1}]}]
+)
 def test_what_is_no_message_is_told(data: Any) -> None:
     with pytest.raises(DataError, match="no "):
         message_from_json(data)

@@ -149,7 +149,12 @@ def test_the_pause_may_be_given_in_milliseconds_or_as_a_date_or_as_nonsense(serv
         ({"error": {"message": "no such model"}}, 404, "no such model.*ends in /v1", None),
         ({"error": {"message": "use 'max_completion_tokens'"}}, 400, "HTTP 400", "limit_field"),
         ({"detail": "Unsupported fields: {'seed'}"}, 422, "Unsupported fields", "sends_seed=False"),
-        ({"error": {"message": "pay first", "code": "insufficient_quota"}}, 429, "no quota left: 'pay first'", "billing"),
+        (
+            {"error": {"message": "pay first", "code": "insufficient_quota"}},
+            429,
+            "no quota left: 'pay first'",
+            "billing",
+        ),
         (b"<html>proxy</html>", 403, "<html>proxy", "OPENAI_API_KEY"),
     ],
 )

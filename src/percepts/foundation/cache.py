@@ -20,6 +20,7 @@ from percepts.core.errors import DataError
 from percepts.foundation.errors import ReplayError
 from percepts.foundation.journal import Damage, Journal
 from percepts.foundation.model import (
+    WORKERS,
     CompletesMany,
     Completion,
     LanguageModel,
@@ -29,8 +30,6 @@ from percepts.foundation.model import (
     resolved,
 )
 from percepts.foundation.records import completion_from_json, completion_to_json, messages_key, request_key
-
-WORKERS = 8
 
 
 class Cached:
@@ -66,6 +65,11 @@ class Cached:
         return self.model.identity
 
     @property
+    def batches(self) -> bool:
+        """Whether the model does."""
+        return isinstance(self.model, CompletesMany) and self.model.batches
+
+    @property
     def damaged(self) -> tuple[Damage, ...]:
         """The lines of the recording that could not be read; their answers will be asked for again."""
         self._refresh()
@@ -96,15 +100,14 @@ class Cached:
     def complete_all(
         self, conversations: Sequence[Sequence[Message]], seeds: Sequence[int | None], **settings: Unpack[Settings]
     ) -> list[Completion]:
-        """As `complete` for each; the model gets the questions that are new as one batch where it takes batches."""
-        if self.replay or not isinstance(self.model, CompletesMany):
+        """As `complete` for each; the model gets the questions that are new as one batch."""
+        if self.replay or not (isinstance(self.model, CompletesMany) and self.model.batches):
             return in_threads(self.complete, conversations, seeds, WORKERS, settings)
         every: list[Settings] = [{**settings, "seed": seed} for seed in seeds]
         keys = [request_key(self.model, messages, **one) for messages, one in zip(conversations, every)]
         new = [place for place, key in enumerate(keys) if keys.index(key) == place and self._known(key) is None]
-        made = self.model.complete_all(
-            [conversations[place] for place in new], [seeds[place] for place in new], **settings
-        )
+        asked = [conversations[place] for place in new]
+        made = self.model.complete_all(asked, [seeds[place] for place in new], **settings) if new else []
         fresh = dict(zip(new, made))
         for place, completion in fresh.items():
             self._record(keys[place], completion, conversations[place], every[place])

@@ -30,8 +30,13 @@ class Drawing:
         self.model, self.tokenizer, self.sampling, self.stop = model, tokenizer, sampling, stop
         ends = model.generation_config.eos_token_id
         self.ends = {tokenizer.eos_token_id, *(ends if isinstance(ends, list) else [ends])} - {None}
-        last_only = "logits_to_keep" in inspect.signature(model.forward).parameters
-        self._options = {"logits_to_keep": 1} if last_only else {}
+        known = inspect.signature(model.forward).parameters
+        self._options: dict[str, Any] = {
+            "use_cache": True,
+            **({"logits_to_keep": 1} if "logits_to_keep" in known else {}),
+        }
+        # What transformers calls the keys and values of earlier tokens changed in 5.24.
+        self._cache = "cache" if "cache" in known else "past_key_values"
 
     def text(self, tokens: Sequence[int]) -> str:
         """The tokens as text, without special ones."""
@@ -53,11 +58,10 @@ class Drawing:
                 input_ids=ids,
                 attention_mask=mask,
                 position_ids=positions,
-                past_key_values=cache,
-                use_cache=True,
+                **{self._cache: cache},
                 **self._options,
             )
-            cache, scores = result.past_key_values, result.logits[:, -1].float().log_softmax(dim=-1)
+            cache, scores = getattr(result, self._cache), result.logits[:, -1].float().log_softmax(dim=-1)
             chosen = draw(scores, uniform[:, step], self.sampling.temperature, self.sampling.top_k, self.sampling.top_p)
             found = scores.gather(1, chosen[:, None])[:, 0].tolist()
             for row, token in enumerate(chosen.tolist()):

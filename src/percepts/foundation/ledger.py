@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Unpack
@@ -14,7 +15,16 @@ from percepts.core.errors import ConfigError, PerceptsError, nearest
 from percepts.core.runs import now
 from percepts.foundation.errors import BudgetError
 from percepts.foundation.journal import Journal
-from percepts.foundation.model import Completion, LanguageModel, Message, Settings, estimate_tokens
+from percepts.foundation.model import (
+    WORKERS,
+    CompletesMany,
+    Completion,
+    LanguageModel,
+    Message,
+    Settings,
+    estimate_tokens,
+    in_threads,
+)
 
 MILLION = 1_000_000
 
@@ -123,23 +133,46 @@ class Ledger(Configurable):
             BudgetError: it could cost more than is left; nothing was sent.
             PerceptsError: the books cannot be written; said before a question is sent, never after it was paid for.
         """
-        aside = self._reserve(messages, settings.get("max_tokens") or 0)
-        try:
+        with self._reserved([messages], settings):
             completion = self.model.complete(messages, **settings)
             self._enter(completion)
             return completion
+
+    @property
+    def batches(self) -> bool:
+        """Whether the model does."""
+        return isinstance(self.model, CompletesMany) and self.model.batches
+
+    def complete_all(
+        self, conversations: Sequence[Sequence[Message]], seeds: Sequence[int | None], **settings: Unpack[Settings]
+    ) -> list[Completion]:
+        """As `complete` for each, as one batch where the model takes batches; the budget must be enough for all."""
+        if not (isinstance(self.model, CompletesMany) and self.model.batches):
+            return in_threads(self.complete, conversations, seeds, WORKERS, settings)
+        with self._reserved(conversations, settings):
+            made = self.model.complete_all(conversations, seeds, **settings)
+            for completion in made:
+                self._enter(completion)
+            return made
+
+    @contextmanager
+    def _reserved(self, conversations: Sequence[Sequence[Message]], settings: Settings) -> Iterator[None]:
+        """Set aside what the questions may cost, as long as they are open."""
+        tokens = sum(map(estimate_tokens, conversations))
+        aside = self._reserve(tokens, len(conversations) * (settings.get("max_tokens") or 0))
+        try:
+            yield
         finally:
             with self._mutex:
                 self._set_aside -= aside
 
-    def _reserve(self, messages: Sequence[Message], longest: int) -> float:
-        """Set aside what the question may cost."""
+    def _reserve(self, read: int, written: int) -> float:
         with self._mutex:
             self._write_pending()
             if self.config.budget is None:
                 return 0.0
             price = self._price()
-            cost, left = price.of(estimate_tokens(messages), longest), self.config.budget - self.spent().cost
+            cost, left = price.of(read, written), self.config.budget - self.spent().cost
             if cost + self._set_aside > left or left <= 0:
                 raise BudgetError(
                     f"a question of about {cost:.4g} with {max(left - self._set_aside, 0):.4g} left of the budget of "

@@ -17,6 +17,8 @@ from typing import Any, Literal, Protocol, TypedDict, Unpack, get_args, runtime_
 from percepts.foundation.errors import ModelError
 
 Role = Literal["system", "user", "assistant"]
+WORKERS = 8
+"""Questions that are open at once, where nobody says otherwise."""
 CHARACTERS_PER_TOKEN = 4.0
 """A rule of thumb for English text; used only where nobody counted the tokens."""
 
@@ -150,7 +152,11 @@ class LanguageModel(Protocol):
 
 @runtime_checkable
 class CompletesMany(Protocol):
-    """A language model that answers many conversations faster together than one by one."""
+    """A language model that can answer many conversations faster together than one by one."""
+
+    @property
+    def batches(self) -> bool:
+        """Whether it does: a wrapper does what its model does."""
 
     def complete_all(
         self, conversations: Sequence[Sequence[Message]], seeds: Sequence[int | None], **settings: Unpack[Settings]
@@ -163,7 +169,7 @@ def complete_all(
     conversations: Sequence[Sequence[Message]],
     *,
     seeds: Sequence[int | None] | None = None,
-    workers: int = 8,
+    workers: int = WORKERS,
     **settings: Unpack[Settings],
 ) -> list[Completion]:
     """The answers to many conversations: in a batch where the model can, otherwise `workers` at a time.
@@ -177,7 +183,7 @@ def complete_all(
     seeds = [settings.get("seed")] * len(conversations) if seeds is None else list(seeds)
     if len(seeds) != len(conversations):
         raise ModelError(f"{len(seeds)} seeds for {len(conversations)} conversations", "one a conversation")
-    if isinstance(model, CompletesMany):
+    if isinstance(model, CompletesMany) and model.batches:
         return model.complete_all(conversations, seeds, **settings)
     return in_threads(model.complete, conversations, seeds, workers, settings)
 

@@ -10,7 +10,7 @@ from percepts.core.random import numpy_generator
 from percepts.foundation.cache import Cached
 from percepts.foundation.ledger import Ledger
 from percepts.foundation.limits import Limited
-from percepts.foundation.model import LanguageModel
+from percepts.foundation.model import CompletesMany, LanguageModel
 from percepts.foundation.retries import Retrying
 
 
@@ -50,13 +50,16 @@ def dependable(
     """`model` with its recording and books in `folder` (`replies.jsonl`, `ledger.jsonl`).
 
     From the inside out: every try waits for the rate limits; failures are tried again; answers are entered in the books
-    and recorded, both before they are handed on. A recorded answer passes none of this and costs nothing.
+    and recorded, both before they are handed on. A recorded answer passes none of this and costs nothing. A model that
+    answers batches runs in this process: it is asked as fast as it can, and once.
 
     Args:
         replay: only repeat what is recorded; the model is never asked.
     """
     service = Service() if service is None else service
-    limited = Limited(service.limits, model)
-    retrying = Retrying(service.retries, limited, numpy_generator(service.seed, "retries"))
-    ledger = Ledger(service.ledger, retrying, Path(folder) / "ledger.jsonl")
+    asked = model
+    if not (isinstance(model, CompletesMany) and model.batches):
+        limited = Limited(service.limits, model)
+        asked = Retrying(service.retries, limited, numpy_generator(service.seed, "retries"))
+    ledger = Ledger(service.ledger, asked, Path(folder) / "ledger.jsonl")
     return Dependable(Cached(ledger, Path(folder) / "replies.jsonl", replay=replay), ledger)

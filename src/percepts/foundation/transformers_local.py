@@ -99,6 +99,11 @@ class LocalModel(Configurable):
         """
         return self.complete_all([messages], [settings.get("seed")], **settings)[0]
 
+    @property
+    def batches(self) -> bool:
+        """It does."""
+        return True
+
     def complete_all(
         self, conversations: Sequence[Sequence[Message]], seeds: Sequence[int | None], **settings: Unpack[Settings]
     ) -> list[Completion]:
