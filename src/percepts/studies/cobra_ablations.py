@@ -53,12 +53,12 @@ from percepts.studies.cobra_ablations_measures import (
     NOISES,
     PROPOSALS,
     SWAPS,
+    dynamics_errors,
     minutes,
     random_success,
     searched,
     searches,
     swapped,
-    tested,
     threads,
 )
 from percepts.studies.pipelines import train_sharing
@@ -111,7 +111,7 @@ def ablate(folder: Path, size: Sizes) -> dict[str, Any]:
     with threads(1):
         for name, agent in agents.items():
             arm, seed = name.rsplit(", seed ", 1)
-            found.setdefault(arm, {})[seed] = {**measured(agent), "tested": tested(agent, size.arenas)}
+            found.setdefault(arm, {})[seed] = {**measured(agent), "tested": dynamics_errors(agent, size.arenas)}
         swaps = {
             str(seed): {task: swapped(agent, task, size.episodes) for task in SWAPPED} for seed, agent in whole.items()
         }
@@ -218,10 +218,7 @@ def _losses() -> list[Claim]:
 def _swaps() -> list[Claim]:
     """4: the truth in the place of what was learned."""
     return [
-        row(
-            f"{task}, {name}: success, the worse of the modes",
-            partial(numbers.worse_swap, task=task, name=name),
-        )
+        row(f"{task}, {name}: success, the worse of the modes", partial(numbers.worse_swap, task=task, name=name))
         for task in SWAPPED
         for name in SWAPS
     ]
@@ -232,7 +229,7 @@ def _searches() -> list[Claim]:
     words = {"uniform": "uniform candidates", "policy": "candidates of the exploration", "mixed": "half of each"}
     found = [
         row(
-            f"{words[proposal]}, noise {noise:g}: fewest with which {POSITION} succeeds 9 times in 10, held out",
+            f"{POSITION}, {words[proposal]}, noise {noise:g}: fewest with which 90 % succeed, held out",
             partial(numbers.enough, proposal=proposal, noise=noise),
         )
         for noise in NOISES
@@ -244,7 +241,8 @@ def _searches() -> list[Claim]:
             for noise in NOISES:
                 reading = partial(numbers.search, search=search, horizon=horizon, noise=noise)
                 steps = "step" if horizon == 1 else "steps"
-                found.append(row(f"{name} over {horizon} {steps}, noise {noise:g}: success, held out", reading))
+                told = f"{POSITION}, {name} over {horizon} {steps}, noise {noise:g}: success, held out"
+                found.append(row(told, reading))
     return found
 
 

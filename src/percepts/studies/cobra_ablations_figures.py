@@ -111,7 +111,7 @@ def swaps(results: Results) -> Plate:
         for task in next(iter(results.across["swaps"].values())):
             for name in SWAPS:
                 for mode, found in numbers.swap(results, task, name, number).items():
-                    group = f"{_short(task)}, {MODES[mode]}"
+                    group = f"{_short(task).removeprefix('goal finding, ')}, {MODES[mode]}"
                     values.setdefault(name, {})[group] = found
         panels.append(Bars(axis.capitalize(), axis, values, limit))
     caption = (
@@ -168,7 +168,7 @@ def cost(results: Results) -> Plate:
 
 
 def _errors(results: Results, arms: Arms, names: Mapping[str, str]) -> Bars:
-    """Errors of the dynamics, a group a name of `tested`."""
+    """Errors of the dynamics, a group a name of `dynamics_errors`."""
     values = {
         told: {group: numbers.errors(results, arm, name) for name, group in names.items()}
         for arm, told in arms.items()

@@ -13,7 +13,7 @@ import torch
 
 from percepts.agents.cobra.agent import CobraAgent
 from percepts.agents.cobra.evaluate import evaluate, looking
-from percepts.agents.cobra.exploration import Explorer, RandomObject, Uniform
+from percepts.agents.cobra.exploration import RandomObject, Uniform
 from percepts.agents.cobra.planning import (
     CrossEntropy,
     OneStepSearch,
@@ -33,12 +33,13 @@ from percepts.agents.cobra.world import World
 from percepts.agents.spriteworld_policies import RandomPolicy, success_rate
 from percepts.core.random import derive_seed
 from percepts.core.runs import Run
-from percepts.envs.spriteworld.configs import SpriteworldConfig, task_config
+from percepts.envs.spriteworld.configs import MODES, SpriteworldConfig, task_config
 from percepts.studies.pipelines import shared_stages
 
-MODES = ("train", "test")
 SCENES = {"1 to 6": "exploration", "1 to 3": FEWER, "4 to 6": MANY}
 """Explorations by the number of their sprites, where transition models on true factors are tested."""
+TESTS = (("objects", "1 to 6"), ("objects", "1 to 3"), ("objects", "4 to 6"), ("random", "1 to 6"))
+"""With which policy, and where; of pictures with the first alone."""
 SWAPS = ("all learned", "true dynamics", "true reward", "both true")
 PROPOSALS: tuple[Proposal, ...] = ("uniform", "policy", "mixed")
 NOISES = (0.0, 0.05)
@@ -47,7 +48,7 @@ HORIZONS = (1, 3)
 """Steps that the longer searches look ahead."""
 
 
-def tested(agent: CobraAgent, arenas: int) -> dict[str, float]:
+def dynamics_errors(agent: CobraAgent, arenas: int) -> dict[str, float]:
     """How wrong the transition model is about actions that hit, relative to that nothing moves.
 
     All agents meet the same scenes and actions, and whatever they were trained with, the error is that of true factors,
@@ -58,28 +59,23 @@ def tested(agent: CobraAgent, arenas: int) -> dict[str, float]:
         arenas: trajectories of 10 steps.
 
     Returns:
-        By "POLICY/SPRITES": of uniform actions ("random") and clicks into sprites ("objects") in each of `SCENES`; of
-        pictures in those of the exploration alone ("seen").
+        By "POLICY/SPRITES", those of `TESTS`: clicks into sprites ("objects") or uniform actions ("random"); of
+        pictures "objects/seen", in the scenes of the exploration.
     """
     encoder, transition, _ = agent.frozen()
     seen = agent.config.vision is not None
-    scenes = {"seen": agent.config.exploration_task} if seen else SCENES
     loss = TransitionLoss(kind="pixel" if seen else "aligned")
     found = {}
-    for sprites, task in scenes.items():
-        environment = agent.environment(task)
+    for name, sprites in (("objects", "seen"),) if seen else TESTS:
+        environment = agent.environment(SCENES.get(sprites, agent.config.exploration_task))
         keys = (*RandomObject.observes, *(("image",) if seen else ()))
         world = World(environment.arena.build(), environment.observer, encoder, keys)
         sizes = {"latents": encoder.latents, "action": world.action}
-        actors: dict[str, Explorer] = {
-            "objects": RandomObject.Config().build(**sizes),
-            "random": Uniform.Config().build(**sizes),
-        }
-        for name, actor in actors.items():
-            seed = derive_seed(agent.config.seed, "ablation probes", name, sprites)
-            probe = collect(world, actor, arenas=arenas, steps=10, seed=seed, image=seen)
-            errors = measure(probe.to(next(transition.parameters()).device), transition, loss, encoder)
-            found[f"{name}/{sprites}"] = errors["changed_pixels" if seen else "relative_error"]
+        policy = (RandomObject.Config() if name == "objects" else Uniform.Config()).build(**sizes)
+        seed = derive_seed(agent.config.seed, "ablation probes", name, sprites)
+        probe = collect(world, policy, arenas=arenas, steps=10, seed=seed, image=seen)
+        errors = measure(probe.to(next(transition.parameters()).device), transition, loss, encoder)
+        found[f"{name}/{sprites}"] = errors["changed_pixels" if seen else "relative_error"]
     return found
 
 

@@ -8,7 +8,7 @@ from statistics import mean
 from typing import Any
 
 from percepts.agents.cobra.evaluate import SOLVED, Curve, amortised_steps
-from percepts.studies.cobra_ablations_measures import MODES
+from percepts.envs.spriteworld.configs import MODES
 from percepts.studies.study import Results
 
 
@@ -27,7 +27,7 @@ def hits(results: Results, arm: str) -> list[float]:
 
 
 def errors(results: Results, arm: str, name: str = "objects/1 to 6") -> list[float]:
-    """How wrong the dynamics are; see `cobra_ablations_measures.tested`."""
+    """How wrong the dynamics are; see `cobra_ablations_measures.dynamics_errors`."""
     return [run["tested"][name] for run in seeds_of(results, arm)]
 
 

@@ -134,7 +134,10 @@ def _legend_below(figure: Figure, places: Sequence[Axes]) -> None:
         named |= dict(zip(names, handles))
     if len(named) > 1:
         look: dict[str, Any] = {"frameon": False, "fontsize": 8, "labelcolor": SOFT, "handlelength": 1.8}
-        figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=min(5, len(named)), **look)
+        # As many columns as fit: about 14 letters an inch, and a handle of three letters' width.
+        columns = int(14 * figure.get_figwidth() / (max(map(len, named)) + 6))
+        ncols = max(1, min(columns, len(named)))
+        figure.legend(list(named.values()), list(named), loc="outside lower center", ncols=ncols, **look)
 
 
 def _noisy(noise: float) -> str:
