@@ -212,7 +212,7 @@ class PosteriorFilter:
         """Where no chemistry agrees with all that was seen: the chemistry must have changed."""
         if not self.separate:
             return self.mass(posterior).flatten(1).sum(1) == 0
-        both = posterior.chemistries.flatten(2).any(2) & posterior.stone_maps.any(2)
+        both = (posterior.chemistries != 0).flatten(2).any(2) & posterior.stone_maps.any(2)
         return ~both.any(1)
 
     def forget(self, posterior: Posterior, rows: Bool[Tensor, " batch"]) -> Posterior:
