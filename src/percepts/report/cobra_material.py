@@ -14,7 +14,7 @@ from percepts.agents.cobra.curiosity import Curiosity
 from percepts.agents.cobra.evaluate import Curve
 from percepts.agents.cobra.exploration import Explorer, RandomObject, Uniform
 from percepts.agents.cobra.planning import SearchAgent
-from percepts.agents.cobra.slots import OracleFactors, SlotEncoder
+from percepts.agents.cobra.slots import JoinedFactors, OracleFactors, SlotEncoder
 from percepts.agents.cobra.transition import SlotTransition
 from percepts.agents.cobra.world import World
 from percepts.agents.spriteworld_policies import (
@@ -235,8 +235,9 @@ def task_title(name: str) -> str:
 
 
 def has_true_slots(material: PipelineMaterial) -> bool:
-    """Whether the agent reads true factors instead of pictures."""
-    return isinstance(material.config.encoder, OracleFactors.Config)
+    """Whether the agent reads the true factors of every sprite instead of pictures."""
+    encoder = material.config.encoder
+    return isinstance(encoder, OracleFactors.Config) and not isinstance(encoder, JoinedFactors.Config)
 
 
 def _task(agent: CobraAgent, name: str, status: str, scores: Any) -> TaskRecord:
