@@ -9,7 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from percepts.agents.cobra.presets import PIPELINES
-from percepts.studies.cobra import GOALS, STUDY
+from percepts.envs.spriteworld import configs
+from percepts.studies.cobra import GOALS, MODES, STUDY
 from percepts.studies.study import reproduce
 
 GOOD = {"ari": 0.85, "changed": 0.35, "hits": 0.3, "train": 0.80, "test": 0.70, "far": 0.6, "random": 0.05}
@@ -65,3 +66,8 @@ def test_the_tiny_preset_runs_from_pictures_to_results(tmp_path: Path, monkeypat
     assert all({"train", "test"} == modes.keys() for modes in run["scores"].values())
     assert run["scores"]
     assert "percepts reproduce cobra --preset tiny" in (tmp_path / "RESULTS.md").read_text()
+
+
+def test_the_modes_are_those_of_the_tasks() -> None:
+    """Written again, so that a list of the studies needs no torch."""
+    assert configs.MODES == MODES

@@ -319,6 +319,35 @@ class TestRecursiveBins:
             torch.testing.assert_close(loss.detach(), expected)
             torch.testing.assert_close(terms["policy_entropy"], entropy)
 
+    def test_surprising_actions_weigh_more(self) -> None:
+        """Weights min(1/p, 10) · exp((e − mean e) / (τ·std e)) of sum 1, by hand."""
+        policy, state = built("bins", temperature=0.7), some_slots()
+        action, error = torch.rand(BATCH, 4, generator=generator(1)), torch.tensor([0.0, 1.0, 2.0, 5.0])
+        chosen, entropies = policy.levels(state, action)
+        behaviour = torch.tensor([0.5, 1.0, 0.01, 2.0])
+        share = torch.tensor([2.0, 1.0, 10.0, 0.5]) * ((error - 2) / (0.7 * math.sqrt(3.5))).exp()
+        most = 4 * 3 * math.log(2)
+        expected = -(share / share.sum() * (chosen.sum(1) + most)).sum() - 0.01 * (entropies.sum(1).mean() - most)
+        loss, _ = policy.loss(state, action, error, behaviour)
+        torch.testing.assert_close(loss, expected)
+
+    def test_scores_of_slots_are_added_by_how_far_they_count(self) -> None:
+        """ln(Σ w exp g + exp g₀), with no slot left out."""
+        policy, state = built("bins"), some_slots()
+        weight = torch.tensor([1.0, 0.0, 0.4]).expand(BATCH, SLOTS).clone()
+        weight[0] = 0
+        state = SlotState(state.latents, weight)
+        centre = torch.rand(BATCH, 5, 4, generator=generator(1))
+        cell = torch.cat([centre, torch.tensor([0.0, 1.0, 0.0]).expand(BATCH, 5, -1)], -1)
+        scores = policy.slot([state.latents[:, None]], cell[:, :, None]).exp() * weight[:, None, :, None]
+        total = scores.sum(2) + policy.anywhere([], cell).exp()
+        found = policy.log_probabilities(state, centre, 1, None)
+        torch.testing.assert_close(found, (total / total.sum(-1, keepdim=True)).log())
+        parameters = [*policy.slot.parameters(), *policy.anywhere.parameters()]
+        expected = torch.autograd.grad((total / total.sum(-1, keepdim=True)).log().square().sum(), parameters)
+        for one, other in zip(torch.autograd.grad(found.square().sum(), parameters), expected):
+            torch.testing.assert_close(one, other, rtol=1e-4, atol=1e-4)
+
     def test_it_can_look_at_the_picture(self) -> None:
         policy, state = built("bins", look=True), some_slots()
         assert policy.observes == ("image",)

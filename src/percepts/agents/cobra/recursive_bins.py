@@ -116,9 +116,14 @@ class RecursiveBinPolicy(Explorer):
         return self._log_probabilities(state, cell, seen)
 
     def _log_probabilities(self, state: SlotState, cell: Tensor, seen: Tensor | None) -> Tensor:
-        slots = self.slot([state.latents[:, None]], cell[:, :, None]) + state.weight.log()[:, None, :, None]
         anywhere = self.anywhere([] if seen is None else [seen[:, None]], cell)
-        return torch.cat([slots, anywhere[:, :, None]], 2).logsumexp(2).log_softmax(-1)
+        # Slots that do not count are left out: they would change nothing but the time it takes.
+        row, slot = (state.weight > 0).nonzero(as_tuple=True)
+        scores = self.slot([state.latents[row, slot][:, None]], cell[row])
+        scores = scores + state.weight[row, slot].log()[:, None, None]
+        slots = scores.new_full((*state.weight.shape, *anywhere.shape[1:]), -math.inf)
+        slots = slots.index_put((row, slot), scores)
+        return torch.cat([slots, anywhere[:, None]], 1).logsumexp(1).log_softmax(-1)
 
     def look(self, observation: Observation | None) -> Tensor | None:
         """What the convolutional network sees, [B, features]; None without one."""
