@@ -16,6 +16,7 @@ import io
 import json
 import math
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -157,7 +158,7 @@ def load_episodes(path: Path | str) -> EvaluationSet:
                 arrays = {name: file[name] for name in file.files}
     except OSError as error:
         raise DataError(f"'{path}' cannot be read ({error.strerror})", "a file of episodes") from error
-    except (ValueError, zipfile.BadZipFile, EOFError) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, RecursionError) as error:
         raise DataError(f"'{path}' is no file of episodes ({error})", "what EvaluationSet.save wrote") from error
     return _checked(arrays, path)
 
@@ -203,7 +204,7 @@ def _checked(arrays: Mapping[str, Any], path: Path | str) -> EvaluationSet:
     for name, limit in _LIMITS.items():
         try:
             value = np.asarray(arrays[name])
-        except (KeyError, ValueError) as error:
+        except (KeyError, TypeError, ValueError) as error:
             raise DataError(f"'{path}' has no {name}, or trials of different sizes", "a file of episodes") from error
         dimensions, least = (3, NONE) if name in _SLOTS else (1, 0)
         if value.ndim != dimensions or not value.size or not np.issubdtype(value.dtype, np.integer):
