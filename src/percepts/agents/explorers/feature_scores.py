@@ -23,6 +23,7 @@ from torch import Tensor
 from percepts.agents.agent import Agent, Observation
 from percepts.core.errors import ConfigError, DataError
 from percepts.core.random import derive_seed, torch_generator
+from percepts.envs.feature_world.knowledge import Knowledge
 from percepts.envs.feature_world.observations import observe
 from percepts.envs.feature_world.state import WorldState
 from percepts.envs.feature_world.world import FeatureWorld
@@ -56,7 +57,7 @@ class Episodes:
         tests: steps taken, an answer not counted; the budget where the matter was never decided.
         decided: whether the tests decided the matter, or an answer was given, within the budget.
         success: whether the conclusion was right.
-        erred: whether some test was of another object than was logged.
+        erred: whether some test was of another object than was logged, or than the agent took it for.
         regret: bits by which the tests brought less than the best ones would have, on average over the tests of an
             episode; NaN where it was not measured.
     """
@@ -137,13 +138,15 @@ def run_episodes(
     lost = torch.zeros(episodes, dtype=torch.float64)
     while len(left):
         action, memory = agent.act(see(state), memory)
+        erred[left] |= _misseen(know, state, memory)
         asking = action < world.choices
         if regret:
             tested = torch.where(asking, action, 0)
             lost[left] += know.regret(state.alive, state.object_set, tested) * asking
         state, outcome = world.step(state, action)
         tests[left] += asking.long()
-        decided[left], success[left], erred[left] = outcome.terminated, outcome.success, state.erred
+        decided[left], success[left] = outcome.terminated, outcome.success
+        erred[left] |= state.erred
         going = ~state.finished
         if not bool(going.all()) and hasattr(memory, "rows"):
             state, left, memory = state.rows(going), left[going], memory.rows(going)
@@ -151,6 +154,15 @@ def run_episodes(
             break
     mean = lost / tests.clamp(min=1) if regret else torch.full_like(lost, math.nan)
     return Episodes(tests, decided, success, erred, mean)
+
+
+def _misseen(know: Knowledge, state: WorldState, memory: Any) -> Bool[Tensor, " batch"]:
+    """Where an agent that remembers what it saw has just taken the tested object for another."""
+    seen = getattr(memory, "seen", None)
+    if seen is None:
+        return torch.zeros_like(state.finished)
+    number = know.objects[state.object_set, state.tested.clamp(min=0)]
+    return torch.as_tensor(seen[:, -1] != torch.where(state.tested < 0, -1, number))
 
 
 def estimate(values: Tensor) -> Estimate:

@@ -65,6 +65,7 @@ class FeatureWorldEnv(gymnasium.Env[Arrays, Any]):
         **settings: Any,
     ) -> None:
         check_render_mode(render_mode)
+        check_keys(keys)
         self.world: FeatureWorld = world_config(world, **settings).build()
         self.config, self.keys, self.render_mode = self.world.config, tuple(keys), render_mode
         self.view = view_of(self.world, self.keys, view)

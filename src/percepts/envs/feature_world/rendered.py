@@ -24,7 +24,7 @@ from jaxtyping import Bool, Float, Int64, UInt8
 from torch import Tensor
 
 from percepts.core.config import Config, Configurable
-from percepts.core.errors import ConfigError, DataError
+from percepts.core.errors import ConfigError
 from percepts.data.hashing import hashed_uniform
 from percepts.envs.feature_world.features import DIMENSIONS
 from percepts.envs.feature_world.state import WorldState
@@ -138,13 +138,25 @@ class TableView(Configurable):
     def film(self, state: WorldState) -> Drawn:
         """The last step, [B, T, …]: the object is carried to the tray, which may light up in the last frame; nothing
         moves where none was tested."""
-        frames = self.config.frames
-        many = state.rows(torch.arange(len(state), device=state.truth.device).repeat_interleave(frames))
-        share = torch.arange(1, frames + 1, device=state.truth.device).div(frames).repeat(len(state))
-        objects = self.world.knowledge(share.device).objects[many.object_set]
-        drawn = self._picture(objects, self._placed(many.scene, many.tested, share), many.lit & (share == 1))
-        height, width = self.shape
-        return Drawn(drawn.image.view(-1, frames, height, width, 3), drawn.segmentation.view(-1, frames, height, width))
+        return self.film_tables(state.scene, state.object_set, state.tested, state.lit)
+
+    def film_tables(
+        self,
+        scene: Int64[Tensor, " batch"],
+        object_set: Int64[Tensor, " batch"],
+        tested: Int64[Tensor, " batch"],
+        lit: Bool[Tensor, " batch"],
+    ) -> Drawn:
+        """The same from what of a state matters."""
+        frames, batch = self.config.frames, len(scene)
+        share = torch.arange(1, frames + 1, device=scene.device).div(frames).repeat(batch)
+        scene, object_set, tested, lit = (part.repeat_interleave(frames) for part in (scene, object_set, tested, lit))
+        objects = self.world.knowledge(scene.device).objects[object_set]
+        drawn = self._picture(objects, self._placed(scene, tested, share), lit & (share == 1))
+        return Drawn(
+            drawn.image.view(batch, frames, *drawn.image.shape[1:]),
+            drawn.segmentation.view(batch, frames, *drawn.segmentation.shape[1:]),
+        )
 
     def on_the_tray(self, objects: Int64[Tensor, " batch"], lit: Bool[Tensor, " batch"]) -> Drawn:
         """Tables with nothing else on them than an object, by its number among all, on the tray."""
@@ -194,7 +206,7 @@ class TableView(Configurable):
         half = looks["half"][objects]
         position = places + torch.nn.functional.pad(half[..., 2:], (2, 0))
         furniture: dict[str, Any] = {
-            "shape": torch.tensor([len(_SHAPES), len(_SHAPES) + 1, len(_SHAPES) + 1], device=device),
+            "shape": torch.tensor([0, 1, 1], device=device),
             "position": torch.tensor([[0.0, 0, -1.2], [0, 0.1, -0.08], [*_TRAY, _TRAY_HALF[2]]], device=device),
             "size": torch.tensor([[math.inf, math.inf, 1.0], [2.4, 1.9, 0.08], _TRAY_HALF], device=device),
         }
@@ -206,7 +218,7 @@ class TableView(Configurable):
         rotation = torch.cat([upright.expand(3, 3, 3), turned.expand(count, 3, 3)])
         label = torch.tensor([0, TABLE, TRAY, *range(FIRST_OBJECT, FIRST_OBJECT + count)], device=device)
         return ObjectScene(
-            shapes=(*(primitive for primitive, _ in _SHAPES.values()), Plane(), Box()),
+            shapes=(Plane(), Box(), *(primitive for primitive, _ in self._solids)),
             shape=torch.cat([furniture["shape"].expand(batch, 3), looks["shape"][objects]], 1),
             position=torch.cat([furniture["position"].expand(batch, 3, 3), position], 1),
             rotation=rotation.expand(batch, 3 + count, 3, 3),
@@ -229,15 +241,20 @@ class TableView(Configurable):
         features, dimensions = self.world.tables.features, self.world.dimensions
         zero = torch.zeros(len(features), dtype=torch.int64)
         value = {name: features[:, dimensions.index(name)] if name in dimensions else zero for name in _DRAWN}
-        shapes = torch.tensor([half for _, half in _SHAPES.values()])
+        shapes = torch.tensor([half for _, half in self._solids])
         # Where all are of one size, it is the middle one.
         radius = torch.tensor([_RADII[name] for name in DIMENSIONS["size"][:3]])
         radius = radius[value["size"] if "size" in dimensions else zero + 1]
         colours = torch.tensor([_COLOURS[name] for name in DIMENSIONS["colour"]])
-        shape_order = torch.tensor([list(_SHAPES).index(name) for name in DIMENSIONS["shape"]])
-        shape = shape_order[value["shape"]]
+        shape = value["shape"]
         colour = colours[value["colour"]] if "colour" in dimensions else torch.full((len(features), 3), 0.6)
-        return {"shape": shape, "half": shapes[shape] * radius[:, None], "colour": colour}
+        return {"shape": shape + 2, "half": shapes[shape] * radius[:, None], "colour": colour}
+
+    @functools.cached_property
+    def _solids(self) -> list[tuple[Primitive, tuple[float, float, float]]]:
+        """Of the shapes that the world has, in the order of their numbers."""
+        count = dict(zip(self.world.dimensions, self.world.values)).get("shape", 1)
+        return [_SHAPES[name] for name in DIMENSIONS["shape"][:count]]
 
 
 def why_not_drawn(world: FeatureWorld) -> str | None:
@@ -248,14 +265,3 @@ def why_not_drawn(world: FeatureWorld) -> str | None:
     if (world.config.objects or math.prod(world.values)) > MOST_OBJECTS:
         return f"{world.config.objects or math.prod(world.values)} objects on a table"
     return None
-
-
-def without_errors(perceived: Int64[Tensor, "batch steps"], really: Int64[Tensor, "batch steps"]) -> Tensor:
-    """Which episodes [B] saw every object as what it was: the error filter. -1 in both stands for no test.
-
-    Raises:
-        DataError: tensors that do not fit together.
-    """
-    if perceived.shape != really.shape:
-        raise DataError(f"perceived {list(perceived.shape)} and real {list(really.shape)} objects", "equal shapes")
-    return (perceived == really).all(1)

@@ -22,7 +22,7 @@ from percepts.core.errors import ConfigError, DataError
 from percepts.core.optional import require_package
 from percepts.envs.feature_world.board import draw_board
 from percepts.envs.feature_world.env import Arrays, observation_space, view_of
-from percepts.envs.feature_world.observations import DEFAULT_KEYS, observe
+from percepts.envs.feature_world.observations import DEFAULT_KEYS, check_keys, observe
 from percepts.envs.feature_world.rendered import TableView
 from percepts.envs.feature_world.state import Outcome, WorldState
 from percepts.envs.feature_world.world import FeatureWorld
@@ -67,6 +67,7 @@ class FeatureWorldVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]]):
         if num_envs < 1:
             raise ConfigError(f"num_envs = {num_envs}", "1 or more")
         check_render_mode(render_mode)
+        check_keys(keys)
         try:
             self.autoreset_mode = AutoresetMode(autoreset_mode)
         except ValueError as error:
