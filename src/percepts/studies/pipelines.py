@@ -83,7 +83,8 @@ def train_sharing(
 
     A pipeline waits for the one that makes what it shares, and finds the finished stage linked into its folder.
 
-    Raises: as `train_pipelines`.
+    Raises:
+        ConfigError: nothing is wanted; else as of `train_pipelines`.
     """
     from percepts.agents.cobra.agent import CobraAgent
 
