@@ -118,7 +118,7 @@ def test_pictures_are_shown_if_they_are_pictures(tmp_path: Path) -> None:
     writer.turn([Message("user", ("look", Picture(b"\x89PNG"), evil))], None)
     shown = read(render_transcripts(tmp_path))
     assert "data:image/png;base64,iVBORw==" in shown.addresses
-    assert "1 pictures that cannot be shown" in "".join(shown.texts)
+    assert "1 that cannot be shown" in "".join(shown.texts)
     assert not any("text/html" in address for address in shown.addresses)
 
 
@@ -161,7 +161,7 @@ def test_the_search_finds_turns_and_nothing_runs_that_was_said(session: Browser,
 
     search("STONE 1 potion 2")
     assert session.run(shown) == 1
-    assert session.run("return document.getElementById('found').textContent") == "1 turns"
+    assert session.run("return document.getElementById('found').textContent") == "1 turn"
     assert session.run("return CSS.highlights ? [...CSS.highlights.get('found')].length : 2") == 2
     search("nowhere to be found")
     assert session.run(shown) == 0

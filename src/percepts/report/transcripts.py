@@ -166,7 +166,8 @@ def _turn(turn: Turn) -> ShownTurn:
             said.append(_said("reasoning", answer.reasoning))
         said.append(_said("answer", answer.text, note=_note(answer)))
     words = answer.text if answer is not None else (turn.messages[-1].text if turn.messages else "")
-    line = " ".join(clean(words[: 4 * SUMMARY]).split())
+    # The last line: models are asked to name their action there.
+    line = " ".join(clean(words.rstrip()[-MOST_CHARACTERS:].rpartition("\n")[2]).split())
     line = line if len(line) <= SUMMARY else line[: SUMMARY - 1] + "…"
     return ShownTurn(turn.number, line or "(empty)", tuple(said), _shown(turn.facts))
 
@@ -177,7 +178,7 @@ def _message(message: Message) -> Said:
         f"data:{one.media};base64,{base64.b64encode(one.data).decode()}" for one in pictures if one.media in SHOWABLE
     )
     hidden = len(pictures) - len(sources)
-    return _said(message.role, message.text, sources, f"{hidden} pictures that cannot be shown" if hidden else "")
+    return _said(message.role, message.text, sources, f"{hidden} that cannot be shown" if hidden else "")
 
 
 def _said(role: str, text: str, pictures: tuple[str, ...] = (), note: str = "") -> Said:
