@@ -10,7 +10,7 @@ import torch
 from scipy import stats
 
 from percepts.core.random import derive_seed
-from percepts.envs.streams import Streams, _hashed, _hashed_on_cpu
+from percepts.envs.streams import Streams, _hashed, _hashed_on_cpu, numbers_of
 
 PUBLISHED = [6457827717110365317, 3203168211198807973, 9817491932198370423, 4593380528125082431, 16408922859458223821]
 """The first numbers of SplitMix64 from the seed 1234567, as Rosetta Code lists them."""
@@ -132,3 +132,11 @@ def test_rows_are_taken_and_put_back() -> None:
     assert streams.count.tolist() == [0] * 5
     assert equal(changed.to("cpu"), changed)
     assert equal(pickle.loads(pickle.dumps(changed)), changed)
+
+
+def test_numbers_without_tensors() -> None:
+    streams = Streams.of([5, 6])
+    first, after = streams.uniform(4)
+    second, _ = after.uniform(3)
+    assert numbers_of(int(streams.key[1]), 0, 4).tolist() == first[1].tolist()
+    assert numbers_of(int(streams.key[1]), 4, 3).tolist() == second[1].tolist()

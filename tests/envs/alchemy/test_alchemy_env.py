@@ -17,6 +17,7 @@ from percepts.core.errors import ConfigError, DataError
 from percepts.envs.alchemy import registration
 from percepts.envs.alchemy.chemistry import Chemistry
 from percepts.envs.alchemy.chemistry_view import true_chemistry
+from percepts.envs.alchemy.codecs import Encoding
 from percepts.envs.alchemy.dm import symbolic_alchemy_level
 from percepts.envs.alchemy.env import AlchemyEnv
 from percepts.envs.alchemy.levels import LEVELS, Level
@@ -48,16 +49,17 @@ class TestFast(OfSettings):
 
 
 class TestCompat(OfSettings):
-    settings = {**SHORT, "level": "random-bottleneck", "seeding": "compat", "used": False}  # noqa: RUF012
+    settings = {**SHORT, "level": "random-bottleneck", "seeding": "compat", "encoding": Encoding(used=False)}  # noqa: RUF012
 
 
-class TestBeliefs(OfSettings):
+class TestEasy(OfSettings):
+    """Everything that makes it easier."""
+
     settings = {  # noqa: RUF012
         **SHORT,
-        "level": "no-bottleneck",
-        "stones": 2,
-        "switch_trials": (1,),
-        "see": {"ground_truth": "truth", "belief": "exact", "relaxed": "relaxed"},
+        "potions": 9,
+        "encoding": Encoding(frame="latent", potions="axes"),
+        "colour_actions": True,
     }
 
 
@@ -67,6 +69,7 @@ class TestGiven(OfSettings):
     settings = {  # noqa: RUF012
         "trials": 2, "steps": 4, "stones": 3, "potions": 4,
         "items": (((7, 0), (1, 3, 5, 1)), ((3, 5, 6), (0, 2))),
+        "encoding": Encoding(potions="counts"), "colour_actions": True,
     }  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from percepts.envs.alchemy.codecs import Encoding
 from percepts.envs.alchemy.env import AlchemyEnv, See
 from percepts.envs.alchemy.table import Rewards
 from percepts.envs.spriteworld.dm import DmEnvironment, Spec, StepType, TimeStep
@@ -83,7 +84,7 @@ def symbolic_alchemy_level(
     """
     environment = AlchemyEnv(
         level_name,
-        observe_used,
+        Encoding(used=observe_used),
         see_chemistries,
         seeding="compat",
         end_trial=end_trial_action,

@@ -20,10 +20,11 @@ from numpy.typing import NDArray
 
 from percepts.core.errors import ConfigError, DataError, nearest
 from percepts.core.optional import require_package
+from percepts.envs.alchemy.chemistry import POTIONS
 from percepts.envs.alchemy.chemistry_view import ChemistryView, ChemistryViews, ViewState, see_chemistry
+from percepts.envs.alchemy.codecs import Encoding, encode
 from percepts.envs.alchemy.levels import MAIN_LEVEL, Level
 from percepts.envs.alchemy.light import Happened, LightTable
-from percepts.envs.alchemy.observations import observation_size
 from percepts.envs.alchemy.picture import draw_tables
 from percepts.envs.alchemy.table import Outcome, Table, TableState
 from percepts.envs.arguments import check_options, check_render_mode, checked_seed
@@ -48,8 +49,9 @@ class AlchemyEnv(gymnasium.Env[Arrays, Any]):
 
     Args:
         level: a name, a `Level`, or a table's whole configuration.
-        used: whether every item has a number that tells whether it is used.
+        encoding: what "symbolic" is made of.
         see: views of the chemistry, such as {"ground_truth": "truth"}.
+        colour_actions: whether actions name potions by their colour, as `codecs` tells, in place of their slots.
         render_mode: "rgb_array", or None.
         settings: of the table to change, such as `trials=3`.
 
@@ -62,8 +64,9 @@ class AlchemyEnv(gymnasium.Env[Arrays, Any]):
     def __init__(
         self,
         level: str | Level | Table.Config = MAIN_LEVEL,
-        used: bool = True,
+        encoding: Encoding = Encoding(),  # noqa: B008 (it is frozen)
         see: See | None = None,
+        colour_actions: bool = False,
         render_mode: str | None = None,
         **settings: Any,
     ) -> None:
@@ -71,9 +74,11 @@ class AlchemyEnv(gymnasium.Env[Arrays, Any]):
         self.render_mode = render_mode
         self.table = Table(table_config(level, **settings))
         self.views = ChemistryViews(views_of(see), self.table)
-        self.action_space = spaces.Discrete(self.table.actions)
-        self.observation_space: spaces.Space[Arrays] = observation_space(self.table, used, self.views)
-        self._light = LightTable(self.table, used)
+        self.encoding, self.colour_actions = encoding, colour_actions
+        self.action_space = action_space(self.table, colour_actions)
+        self.observation_space: spaces.Space[Arrays] = observation_space(self.table, encoding, self.views)
+        self._actions = int(self.action_space.n)
+        self._light = LightTable(self.table, encoding.used)
         self._viewed: ViewState | None = None
         self._shown: Arrays = {}
         self._started = False
@@ -124,7 +129,7 @@ class AlchemyEnv(gymnasium.Env[Arrays, Any]):
             raise DataError("a step after the end of the episode", fix="env.reset()")
         number = self._number(action)
         before = light.state() if self.views.believes else None
-        happened = light.act(number)
+        happened = light.act(light.slot_of(number) if self.colour_actions else number)
         if before is not None:
             self._view(before, happened)
         elif happened.new_trial and self.table.config.switch_trials:
@@ -143,14 +148,17 @@ class AlchemyEnv(gymnasium.Env[Arrays, Any]):
         if type(action) is not int:
             array = None if isinstance(action, str) or action is None else np.asarray(action)
             if array is None or array.ndim or array.dtype.kind not in "iu":
-                raise DataError(f"the action {action!r}", f"a whole number from 0 to {self.table.actions - 1}")
+                raise DataError(f"the action {action!r}", f"a whole number from 0 to {self._actions - 1}")
             action = int(array)
-        if not 0 <= action < self.table.actions:
-            raise DataError(f"the action {action}", f"a whole number from 0 to {self.table.actions - 1}")
+        if not 0 <= action < self._actions:
+            raise DataError(f"the action {action}", f"a whole number from 0 to {self._actions - 1}")
         return int(action)
 
     def _observe(self) -> Arrays:
-        seen: Arrays = {"symbolic": self._light.seen.copy()}
+        if self.encoding.plain:
+            seen: Arrays = {"symbolic": self._light.seen.copy()}
+        else:
+            seen = {"symbolic": encode(self._light.state(), self.encoding)[0].numpy()}
         for name, shown in self._shown.items():
             seen[name] = shown.copy()
         return seen
@@ -235,11 +243,19 @@ def views_of(see: See | None) -> dict[str, ChemistryView]:
     return views
 
 
-def observation_space(table: Table, used: bool, views: ChemistryViews) -> spaces.Space[Any]:
+def action_space(table: Table, colour_actions: bool) -> spaces.Discrete:
+    """The space of one table's actions."""
+    config = table.config
+    by_colour = 1 + config.end_trial + config.stones * (POTIONS + 1)
+    return spaces.Discrete(by_colour if colour_actions else table.actions)
+
+
+def observation_space(table: Table, encoding: Encoding, views: ChemistryViews) -> spaces.Space[Any]:
     """The space of one table's observations."""
-    size = observation_size(table.config.stones, table.config.potions, used)
+    config = table.config
+    shape = (encoding.size(config.stones, config.potions),)
     shown = {name: spaces.Box(0.0, 1.0, (count,), np.float32) for name, count in views.sizes().items()}
-    return spaces.Dict({"symbolic": spaces.Box(-1.0, 2.0, (size,), np.float32), **shown})
+    return spaces.Dict({"symbolic": spaces.Box(*encoding.bounds(config.potions), shape, np.float32), **shown})
 
 
 def most_seed(table: Table) -> int:

@@ -13,7 +13,7 @@ import torch
 from numpy.typing import NDArray
 
 from percepts.core.random import derive_seed
-from percepts.envs.alchemy.chemistry import Chemistry, chemistry_tables
+from percepts.envs.alchemy.chemistry import POTIONS, Chemistry, chemistry_tables
 from percepts.envs.alchemy.drawing import (
     CHEMISTRY_NUMBERS,
     Drawn,
@@ -100,6 +100,21 @@ class LightTable:
         self.happened = happened
         return happened
 
+    def slot_of(self, action: int) -> int:
+        """The action by slots that does what an action by colours says, as `slots_of_colours`."""
+        special = 1 + self.config.end_trial
+        if action < special:
+            return action
+        stone, colour = divmod(action - special, POTIONS + 1)
+        first = special + stone * (self.config.potions + 1)
+        if colour == POTIONS:
+            return first
+        latent = self.latent[colour]
+        for place, (potion, here) in enumerate(zip(self.potions, self.potion_here), 1):
+            if here and potion == latent:
+                return first + place
+        return special - 1
+
     def state(self) -> TableState:
         """The same in tensors, as a batch of one."""
 
@@ -149,7 +164,7 @@ class LightTable:
             stones, potions = list(given[0]), list(given[1])
         if anew:
             self.chemistry = drawn if config.chemistry is None else config.chemistry
-            self.moves = _moves()[self.chemistry[0]]
+            self.moves, self.latent = _moves()[self.chemistry[0]], _latent()[self.chemistry[1]]
             self.stone_rows, self.potion_rows = shown_items(*self.chemistry[1:], self.used)
         missing = config.stones - len(stones), config.potions - len(potions)
         self.stones, self.potions = stones + [0] * missing[0], potions + [0] * missing[1]
@@ -181,4 +196,11 @@ class LightTable:
 def _moves() -> list[list[list[int]]]:
     """The transitions of all graphs as lists, which are faster to look into."""
     found: list[list[list[int]]] = chemistry_tables().transition.tolist()
+    return found
+
+
+@functools.cache
+def _latent() -> list[list[int]]:
+    """The latent potions of all potion maps as lists."""
+    found: list[list[int]] = chemistry_tables().latent_potion.tolist()
     return found

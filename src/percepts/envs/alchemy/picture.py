@@ -48,22 +48,23 @@ def draw_tables(state: TableState, height: int = HEIGHT, width: int = WIDTH) -> 
     colour = tables.perceived_potion[chemistry.potion_map[:, None], state.potions]
     (batch, stones), potions, device = state.stones.shape, state.potions.shape[1], state.stones.device
     places, unit = _places(stones, potions)
-    round_ones, stone_palette, sizes = torch.full((batch, potions), 2), _tensor(STONE_COLOURS), _tensor(STONE_SIZES)
+    discs = torch.full((batch, 1 + potions), 2, device=device)
+    size = _tensor(STONE_SIZES).to(device)[seen[..., 1]]
     grey = ((tables.shown[state.stones] + 3) / 6.0)[..., None].expand(-1, -1, 3)
     mark = torch.full((batch, stones), 2, device=device)
     cauldron = torch.ones(batch, 1, device=device)
     scene = SpriteScene(
         shapes=_shapes(),
-        shape=torch.cat([2 * cauldron.long(), round_ones.to(device), seen[..., 2], mark], 1),
+        shape=torch.cat([discs, seen[..., 2], mark], 1),
         position=places.to(device).expand(batch, -1, -1),
         scale=torch.cat([
             0.26 * cauldron, torch.full((batch, potions), 0.7 * unit, device=device),
-            0.55 * unit * sizes.to(device)[seen[..., 1]], torch.full((batch, stones), 0.3 * unit, device=device),
+            0.6 * unit * size, 0.26 * unit * size,
         ], 1),
         angle=torch.zeros(batch, 1 + potions + 2 * stones, device=device),
         colour=torch.cat([
             _tensor((IRON,)).to(device).expand(batch, 1, 3), _tensor(POTION_COLOURS).to(device)[colour],
-            stone_palette.to(device)[seen[..., 0]], grey,
+            _tensor(STONE_COLOURS).to(device)[seen[..., 0]], grey,
         ], 1),
         background=_tensor(WOOD).to(device),
         visible=torch.cat([cauldron.bool(), state.potion_here, state.stone_here, state.stone_here], 1),

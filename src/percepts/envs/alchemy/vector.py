@@ -23,16 +23,15 @@ from torch import Tensor
 from percepts.core.errors import DataError
 from percepts.core.optional import require_package
 from percepts.envs.alchemy.chemistry_view import ChemistryViews, ViewState
-from percepts.envs.alchemy.env import See, most_seed, observation_space, table_config, views_of
+from percepts.envs.alchemy.codecs import Encoding, encode, slots_of_colours
+from percepts.envs.alchemy.env import See, action_space, most_seed, observation_space, table_config, views_of
 from percepts.envs.alchemy.levels import MAIN_LEVEL, Level
-from percepts.envs.alchemy.observations import observe
 from percepts.envs.alchemy.picture import draw_tables
 from percepts.envs.alchemy.table import NONE, Outcome, Table, TableState
 from percepts.envs.vectors import Advanced, Arrays, TensorVectorEnv
 
 require_package("gymnasium", extra="envs")
 
-from gymnasium import spaces  # noqa: E402
 from gymnasium.vector import AutoresetMode  # noqa: E402
 
 
@@ -59,7 +58,7 @@ class AlchemyVectorEnv(TensorVectorEnv[Tables]):
 
     Args:
         num_envs: B.
-        level, used, see, render_mode, settings: as of `AlchemyEnv`.
+        level, encoding, see, colour_actions, render_mode, settings: as of `AlchemyEnv`.
         autoreset_mode: when a table whose episode is over begins anew, as of `TensorVectorEnv`.
 
     Raises:
@@ -70,16 +69,18 @@ class AlchemyVectorEnv(TensorVectorEnv[Tables]):
         self,
         num_envs: int = 1,
         level: str | Level | Table.Config = MAIN_LEVEL,
-        used: bool = True,
+        encoding: Encoding = Encoding(),  # noqa: B008 (it is frozen)
         see: See | None = None,
+        colour_actions: bool = False,
         autoreset_mode: AutoresetMode | str = AutoresetMode.NEXT_STEP,
         render_mode: str | None = None,
         **settings: Any,
     ) -> None:
-        self.table, self.used = Table(table_config(level, **settings)), used
+        self.table = Table(table_config(level, **settings))
+        self.encoding, self.colour_actions = encoding, colour_actions
         self.views = ChemistryViews(views_of(see), self.table)
         self.most_seed = most_seed(self.table)
-        seen, actions = observation_space(self.table, used, self.views), spaces.Discrete(self.table.actions)
+        seen, actions = observation_space(self.table, encoding, self.views), action_space(self.table, colour_actions)
         super().__init__(num_envs, seen, actions, autoreset_mode, render_mode)
 
     @property
@@ -109,6 +110,9 @@ class AlchemyVectorEnv(TensorVectorEnv[Tables]):
 
     def _advance(self, state: Tables, actions: Any, over: Bool[Tensor, " batch"]) -> Advanced[Tables]:
         action = torch.where(over, 0, self._actions(actions))
+        if self.colour_actions:
+            config, colour = self.table.config, self.table.perceived_potions(state.table)
+            action = slots_of_colours(action, colour, state.table.potion_here, config.stones, config.end_trial)
         table, outcome = self.table.step(state.table, action)
         views = state.views
         if views is not None:
@@ -127,7 +131,7 @@ class AlchemyVectorEnv(TensorVectorEnv[Tables]):
         )
 
     def _look(self, state: Tables) -> Arrays:
-        seen = {"symbolic": observe(state.table, self.used).numpy()}
+        seen = {"symbolic": encode(state.table, self.encoding).numpy()}
         if state.views is not None:
             shown = self.views.observe(state.views, state.table)
             seen |= {name: value.numpy() for name, value in shown.items()}
