@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
@@ -168,27 +168,42 @@ def belief_counts(
         every_step: whether counts after every step are wanted, too, which takes most of the time.
     """
     filter = PosteriorFilter(find_level(level), recording.trial.device)
-    posterior = filter.prior(len(recording))
     batch, trials = recording.stones.shape[:2]
     steps = recording.trial.shape[1]
     entropy = torch.full((batch, trials), math.nan, dtype=torch.float64)
     counts: dict[str, Tensor] = {}
     per_step: dict[str, Tensor] = {}
-    begins, ends = recording.bounds()
-    for step in range(steps):
-        trial = recording.trial[:, step]
-        posterior = _see(filter, posterior, recording, trial, begins[:, step])
-        rows = recording.played[:, step] & (recording.potion[:, step] >= 0)
-        posterior = _outcome(filter, posterior, recording, step, rows if hidden else rows & ~ends[:, step])
+    _, ends = recording.bounds()
+    for step, posterior in enumerate(_follow(recording, filter, hidden)):
         over = ends[:, step].nonzero()[:, 0]
         if len(over):
-            entropy[over, trial[over]] = filter.entropy(posterior.rows(over)).cpu()
+            place = over, recording.trial[over, step]
+            entropy[place] = filter.entropy(posterior.rows(over)).cpu()
             for name, value in _named(filter.counts(posterior.rows(over))).items():
-                counts.setdefault(name, torch.zeros(batch, trials, dtype=torch.int64))[over, trial[over]] = value.cpu()
+                counts.setdefault(name, torch.zeros(batch, trials, dtype=torch.int64))[place] = value.cpu()
         if every_step:
             for name, value in _named(filter.counts(posterior)).items():
                 per_step.setdefault(name, torch.zeros(batch, steps, dtype=torch.int64))[:, step] = value.cpu()
     return Beliefs(entropy, counts, per_step if every_step else None)
+
+
+def posterior_after(recording: Recording, level: str | Level, trial: int) -> tuple[PosteriorFilter, Posterior]:
+    """The exact posterior of all that happened up to the end of a trial, and its filter."""
+    filter = PosteriorFilter(find_level(level), recording.trial.device)
+    earlier = dataclasses.replace(recording, played=recording.played & (recording.trial <= trial))
+    *_, last = _follow(earlier, filter, True)
+    return filter, last
+
+
+def _follow(recording: Recording, filter: PosteriorFilter, hidden: bool) -> Iterator[Posterior]:
+    """The posterior after every step."""
+    posterior = filter.prior(len(recording))
+    begins, ends = recording.bounds()
+    for step in range(recording.trial.shape[1]):
+        posterior = _see(filter, posterior, recording, recording.trial[:, step], begins[:, step])
+        rows = recording.played[:, step] & (recording.potion[:, step] >= 0)
+        posterior = _outcome(filter, posterior, recording, step, rows if hidden else rows & ~ends[:, step])
+        yield posterior
 
 
 def _see(filter: PosteriorFilter, posterior: Posterior, recording: Recording, trial: Tensor, rows: Tensor) -> Posterior:
