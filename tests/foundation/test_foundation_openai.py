@@ -75,6 +75,9 @@ def test_what_is_not_set_is_not_sent_and_what_is_further_is(server: FailingServe
     other.complete(HELLO, seed=1, max_tokens=5)
     assert set(server.requests[1]) == {"model", "messages", "max_completion_tokens", "reasoning_effort"}
     assert plain.identity != other.identity
+    named = client(server, called="known as")
+    assert named.complete(HELLO).model == named.name == named.identity["model"] == "known as"
+    assert server.requests[2]["model"] == "small"
 
 
 @needs_client

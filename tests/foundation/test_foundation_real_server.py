@@ -14,6 +14,7 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -95,7 +96,8 @@ def server(folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[O
             assert time.monotonic() - started < PATIENCE, f"the server does not answer: {log.read_text()[-2000:]}"
             time.sleep(0.5)
         print(f"the server answered after {time.monotonic() - started:.0f} s")
-        yield OpenAIServer.Config(model=str(folder), base_url=f"http://127.0.0.1:{port}/v1", timeout=PATIENCE)
+        address = f"http://127.0.0.1:{port}/v1"
+        yield OpenAIServer.Config(model=str(folder), called=folder.name, base_url=address, timeout=PATIENCE)
     finally:
         process.terminate()
         try:
@@ -154,7 +156,7 @@ def test_a_real_refusal_is_explained(server: OpenAIServer.Config) -> None:
 
 def test_an_episode_goes_on_where_the_server_was_lost(server: OpenAIServer.Config, tmp_path: Path) -> None:
     service = Service(retries=Retrying.Config(tries=2, first_wait=0.01))
-    lost = OpenAIServer.Config(model=server.model, base_url=f"http://127.0.0.1:{free_port()}/v1")
+    lost = replace(server, model="elsewhere", base_url=f"http://127.0.0.1:{free_port()}/v1")
 
     def play(config: OpenAIServer.Config, turns: int, replay: bool = False) -> None:
         model = dependable(OpenAIServer(config), tmp_path, service, replay=replay).model

@@ -162,8 +162,6 @@ class Cached:
             lock = self._asked.setdefault(key, threading.Lock())
         with lock:
             yield
-        with self._mutex:
-            self._asked.pop(key, None)
 
     def _not_recorded(self, key: str, messages: Sequence[Message], settings: Settings) -> ReplayError:
         wanted, same = resolved(messages, settings), messages_key(messages)

@@ -43,6 +43,7 @@ class OpenAIServer(Configurable):
 
         Attributes:
             model: its name, as the server knows it.
+            called: its name in recordings, price tables and reports, where the server knows it by a path.
             base_url: of the server, up to and with "/v1".
             key_variable: the environment variable with the server's key.
             timeout: seconds without a byte after which a question counts as lost.
@@ -53,6 +54,7 @@ class OpenAIServer(Configurable):
         """
 
         model: str
+        called: str | None = None
         base_url: str = DEFAULT_BASE_URL
         key_variable: str = "OPENAI_API_KEY"
         timeout: float = 120.0
@@ -74,12 +76,12 @@ class OpenAIServer(Configurable):
     @property
     def name(self) -> str:
         """The model's."""
-        return self.config.model
+        return self.config.called or self.config.model
 
     @property
     def identity(self) -> Mapping[str, Any]:
         """The model and the further fields of the request; not the server, which may move."""
-        return {"model": self.config.model, **({"extra": self.config.extra} if self.config.extra else {})}
+        return {"model": self.name, **({"extra": self.config.extra} if self.config.extra else {})}
 
     def complete(self, messages: Sequence[Message], **settings: Unpack[Settings]) -> Completion:
         """The server's answer; an empty text where it has none.
@@ -95,7 +97,7 @@ class OpenAIServer(Configurable):
         # Raised here, where the client's own exception is gone: that one holds the request with its headers.
         if isinstance(answer, Failure):
             raise answer.error(self._key.hidden_in)
-        completion = read_answer(answer, self.config.model, messages, round(time.monotonic() - started, 3))
+        completion = read_answer(answer, self.name, messages, round(time.monotonic() - started, 3))
         if isinstance(completion, Failure):
             raise completion.error(self._key.hidden_in)
         return completion
