@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from percepts.core.errors import CapabilityError
-from percepts.envs.alchemy.chemistry import POTIONS, chemistry_tables
+from percepts.envs.alchemy.chemistry import GRAPHS, POTION_MAPS, POTIONS, ROTATIONS, STONE_MAPS, chemistry_tables
 from percepts.envs.alchemy.evidence import SHOWN, evidence_tables, place_of
 from percepts.envs.alchemy.posterior import Posterior, PosteriorFilter
 
@@ -208,10 +208,12 @@ def _exchange(hypotheses: Tensor, one: int, other: int) -> NDArray[np.int64]:
         colours[first], colours[second] = second, first
     table = chemistry_tables().latent_potion
     renamed = (table[:, colours][:, None] == table).all(-1).int().argmax(1)
-    rows = hypotheses.tolist()
-    number = {tuple(row): place for place, row in enumerate(rows)}
-    images = renamed[hypotheses[:, 1]].tolist()
-    return np.array([number.get((row[0], image, *row[2:]), -1) for row, image in zip(rows, images)], dtype=np.int64)
+    sizes = torch.tensor([POTION_MAPS * STONE_MAPS * GRAPHS, STONE_MAPS * GRAPHS, GRAPHS, 1])
+    place = torch.full((ROTATIONS * POTION_MAPS * STONE_MAPS * GRAPHS,), -1)
+    place[(hypotheses * sizes).sum(1)] = torch.arange(len(hypotheses))
+    images = hypotheses.clone()
+    images[:, 1] = renamed[hypotheses[:, 1]]
+    return place[(images * sizes).sum(1)].numpy()
 
 
 def _integer(members: NDArray[np.bool_]) -> int:

@@ -128,8 +128,10 @@ def bank(worth: Float64[Tensor, "batch stones"], actions: Actions) -> Int64[Tens
 
 
 def slot_of(seen: TableView, colour: Int64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
-    """The first potion of a colour; 0 where there is none."""
-    return (seen.potion_here & (seen.colour == colour[:, None])).long().argmax(1)
+    """The first potion of a colour; any number where there is none."""
+    fits = seen.potion_here & (seen.colour == colour[:, None])
+    # One place more, so that there is a largest where there are no slots.
+    return torch.nn.functional.pad(fits.long(), (0, 1)).argmax(1)
 
 
 def following(step: Tensor, action: Tensor, steps: int, actions: Actions) -> Int64[Tensor, " batch"]:

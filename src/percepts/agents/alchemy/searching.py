@@ -108,24 +108,22 @@ class Believer(Bot):
     def learned(self, seen: TableView, mind: Mind) -> Mind:
         """The mind after a look at what came of the last action."""
         knowledge = knowledge_of(self.table.level, str(seen.colour.device))
-        begun = mind.step == 0
-        posterior = mind.posterior
-        if self.memory == "forget" and begun.any():
-            posterior = knowledge.forget(posterior, begun)
+        forgotten = (mind.step == 0) & (self.memory == "forget" and mind.seen is not None)
+        posterior = knowledge.forget(mind.posterior, forgotten) if forgotten.any() else mind.posterior
         posterior = self._with_evidence(knowledge, posterior, seen, mind)
         empty = knowledge.empty(posterior)
         if self.memory == "reset" and empty.any():
             anew = self._with_evidence(knowledge, knowledge.forget(posterior, empty), seen, mind)
             posterior = posterior.put(empty, anew.rows(empty))
             empty = knowledge.empty(posterior)
-        supposed, streams = self._redrawn(knowledge, posterior, mind, ~empty)
+        supposed, streams = self._redrawn(knowledge, posterior, mind, ~empty, forgotten)
         return dataclasses.replace(mind, posterior=posterior, supposed=supposed, streams=streams)
 
     def _with_evidence(
         self, knowledge: PosteriorFilter, posterior: Posterior, seen: TableView, mind: Mind
     ) -> Posterior:
         posterior = knowledge.see_stones(posterior, seen.coordinates, seen.reward, seen.here)
-        if mind.seen is None or mind.action is None:
+        if mind.seen is None or mind.action is None or not self.actions.potions:
             return posterior
         stone, potion, dipped = dips(mind.seen, mind.action, self.actions)
         row = torch.arange(len(stone), device=stone.device)
@@ -141,10 +139,17 @@ class Believer(Bot):
         )
 
     def _redrawn(
-        self, knowledge: PosteriorFilter, posterior: Posterior, mind: Mind, rows: Bool[Tensor, " batch"]
+        self,
+        knowledge: PosteriorFilter,
+        posterior: Posterior,
+        mind: Mind,
+        rows: Bool[Tensor, " batch"],
+        forgotten: Bool[Tensor, " batch"],
     ) -> tuple[Chemistry, Streams]:
-        """Samples, of which those that are contradicted are drawn anew; where all is, they stay as they are."""
+        """Samples, of which those that are contradicted or forgotten are drawn anew; but only in `rows`, where there is
+        something to draw from."""
         allowed = knowledge.allows(posterior, mind.supposed, self.samples).view(-1, self.samples)
+        allowed &= ~forgotten[:, None]
         wrong = (~allowed.all(1) & rows).nonzero()[:, 0]
         if not len(wrong):
             return mind.supposed, mind.streams
