@@ -3,14 +3,14 @@
 Nobody needs the chemistry for some 145 points: stones show what they are worth. Who knows it, or finds it out, gets
 280. Between the two lies what the paper found trained agents not to do: they collect the information and do not use it.
 The episodes are our own, of the published kind (no rotation, random bottlenecks); the published ones can be imported.
-The paper's table was read in a digest of it; figures beside the claims that say "re-measured" come from its event files.
+The paper's table was read in a digest of it; figures that are said to be re-measured come from its event files.
 """
 
 from __future__ import annotations
 
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -51,12 +51,19 @@ def believing_players() -> dict[str, Callable[[Table], Agent]]:
     return {"Thompson": Thompson, QMDP: partial(Qmdp, samples=16)}
 
 
-def measure(folder: Path, episodes: int = EPISODES, fewer: int = FEWER, probed: int = PROBED) -> dict[str, Any]:
+def measure(
+    folder: Path,
+    episodes: int = EPISODES,
+    fewer: int = FEWER,
+    probed: int = PROBED,
+    only: tuple[str, ...] | None = None,
+) -> dict[str, Any]:
     """Play with everybody and probe them.
 
     Args:
         folder: of what is trained.
         episodes, fewer, probed: how many, see `EPISODES`.
+        only: who is probed; everybody if None.
     """
     from percepts.agents.alchemy.playing import play
     from percepts.envs.alchemy.evaluation_set import generated_episodes
@@ -77,7 +84,7 @@ def measure(folder: Path, episodes: int = EPISODES, fewer: int = FEWER, probed: 
         played = play(make(table), table, episodes=few, beliefs=True)
         seconds = (time.process_time() - started) / len(few)
         found[name] = described(played) | {"entropy": entropies(played), "cpu_seconds_an_episode": round(seconds, 3)}
-    return {"players": found, "probes": probes(probed), "minutes": 0.0}
+    return {"players": found, "probes": probes(probed, only), "minutes": 0.0}
 
 
 def described(played: Played) -> dict[str, Any]:
@@ -105,12 +112,13 @@ def entropies(played: Played) -> list[float]:
     return played.beliefs.entropy.mean(0).tolist()
 
 
-def probes(runs: int) -> dict[str, dict[str, dict[str, float]]]:
+def probes(runs: int, only: tuple[str, ...] | None = None) -> dict[str, dict[str, dict[str, float]]]:
     """Results of the nine microprobes by player."""
     from percepts.agents.alchemy.microprobes import MODELS, NOISY_MODELS, probe_agents
     from percepts.agents.alchemy.searching import Qmdp, Thompson
 
     agents = {**MODELS, **NOISY_MODELS, "Thompson": Thompson, QMDP: partial(Qmdp, samples=16)}
+    agents = {name: make for name, make in agents.items() if only is None or name in only}
     return {
         agent: {name: {"passed": one.passed, "runs": one.runs, "z": one.z, "p": one.p} for name, one in rows.items()}
         for agent, rows in probe_agents(agents, runs=runs).items()
@@ -230,7 +238,7 @@ STUDY = Study(
     name="alchemy",
     title="Alchemy: what knowing the chemistry is worth",
     presets={
-        "tiny": Scale(seeds=(0,), agents=partial(measure, episodes=8, fewer=4, probed=2)),
+        "tiny": Scale(seeds=(0,), agents=partial(measure, episodes=8, fewer=4, probed=2, only=("level 3",))),
         "cpu": Scale(seeds=(0,), agents=measure, claims=CLAIMS),
     },
 )

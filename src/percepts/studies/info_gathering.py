@@ -101,12 +101,13 @@ def _worlds_claims() -> tuple[Claim, ...]:
         name = key(kind, 3, 5)
         claims += [
             Claim(
-                statement=f"{name}: tests by information gain", measure=partial(tests, name=name, policy="information gain"),
-                threshold=most, at_most=True, paper="all models are near the optimum on single features (abstract)",
+                statement=f"{name}: tests by information gain",
+                measure=partial(tests, name=name, policy="information gain"), threshold=most, at_most=True,
+                paper="all models are near the optimum on single features (abstract)",
             ),
             Claim(
-                statement=f"{name}: tests at random, without repeats", measure=partial(tests, name=name, policy="random"),
-                threshold=least,
+                statement=f"{name}: tests at random, without repeats",
+                measure=partial(tests, name=name, policy="random"), threshold=least,
             ),
             Claim(statement=f"{name}: the second ÷ the first", measure=partial(ratio, name=name), threshold=times),
         ]  # fmt: skip
