@@ -81,7 +81,7 @@ def test_ten_thousand_actions_round_trip() -> None:
                 assert reply.action(world.choices) == place
             else:
                 number = chance.randrange(world.hypotheses)
-                reply = read_reply(answer_line(world, number), words, offered)
+                reply = read_reply(answer_line(words, number), words, offered)
                 assert (reply.kind, reply.hypothesis) == ("answer", number)
                 assert reply.action(world.choices) == world.choices + number
 
@@ -246,7 +246,7 @@ def test_answers_end_it() -> None:
         text = TextWorld(world)
         text.reset(5)
         truth = text.light.truth
-        turn = text.reply(answer_line(world, truth if right else (truth + 1) % 9))
+        turn = text.reply(answer_line(text.words, truth if right else (truth + 1) % 9))
         assert (turn.finished, turn.success) == (True, right)
 
 
@@ -270,14 +270,16 @@ def test_the_list_is_shuffled_unless_told_otherwise() -> None:
 def test_instructions_say_what_there_is_and_not_the_truth() -> None:
     for config in WORLDS:
         world = config.build()
-        texts = {instructions(world, FeaturePrompt(reasoning=reasoning)) for reasoning in ("plain", "steps", "guided")}
+        texts = {
+            instructions(Words(world), FeaturePrompt(reasoning=reasoning)) for reasoning in ("plain", "steps", "guided")
+        }
         assert len(texts) == 3
         for text in texts:
             assert all(value in text for values in Words(world).values[: len(config.dimensions)] for value in values)
             assert "ANSWER:" in text
-    assert "size of an object never matters" in instructions(WORLDS[2].build(), FeaturePrompt())
-    assert "2 of them or more" in instructions(WORLDS[2].build(), FeaturePrompt())
-    assert "ANSWER" not in instructions(single().build(), FeaturePrompt())
+    assert "size of an object never matters" in instructions(Words(WORLDS[2].build()), FeaturePrompt())
+    assert "2 of them or more" in instructions(Words(WORLDS[2].build()), FeaturePrompt())
+    assert "ANSWER" not in instructions(Words(single().build()), FeaturePrompt())
 
 
 def test_long_replies_stay_with_their_ends() -> None:

@@ -11,7 +11,9 @@ extra and imported there only.
 
 from percepts.envs.feature_world.features import DIMENSIONS, FeatureTables, feature_tables
 from percepts.envs.feature_world.knowledge import Knowledge
+from percepts.envs.feature_world.rendered import TableView
 from percepts.envs.feature_world.state import Outcome, WorldState
+from percepts.envs.feature_world.text import FeaturePrompt, TextWorld
 from percepts.envs.feature_world.world import WASTED, FeatureWorld
 from percepts.envs.feature_world.worlds import WORLDS, conjunction, k_of_n, single, table_top, world_config
 
@@ -19,10 +21,13 @@ __all__ = [
     "DIMENSIONS",
     "WASTED",
     "WORLDS",
+    "FeaturePrompt",
     "FeatureTables",
     "FeatureWorld",
     "Knowledge",
     "Outcome",
+    "TableView",
+    "TextWorld",
     "WorldState",
     "conjunction",
     "feature_tables",

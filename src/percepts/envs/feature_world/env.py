@@ -20,13 +20,13 @@ from numpy.typing import NDArray
 
 from percepts.core.errors import ConfigError, DataError
 from percepts.core.optional import require_package
+from percepts.envs.arguments import check_options, check_render_mode, checked_seed
 from percepts.envs.feature_world.board import draw_board
 from percepts.envs.feature_world.light import LightWorld
 from percepts.envs.feature_world.observations import DEFAULT_KEYS, check_keys, left_table, one_hot_table
 from percepts.envs.feature_world.rendered import TableView, why_not_drawn
 from percepts.envs.feature_world.world import FeatureWorld
 from percepts.envs.feature_world.worlds import world_config
-from percepts.envs.spriteworld.env import check_options, check_render_mode, checked_seed
 
 require_package("gymnasium", extra="envs")
 
@@ -82,7 +82,7 @@ class FeatureWorldEnv(gymnasium.Env[Arrays, Any]):
         Raises:
             DataError: another seed, or options.
         """
-        check_options(options, ("none",))
+        check_options(options, ())
         if seed is not None or not self._light.begun:
             super().reset(seed=checked_seed(seed))
             self._light.reset(int(self.np_random.integers(1 << 62)) if seed is None else int(seed))

@@ -119,7 +119,7 @@ class TextWorld:
         self.light.reset(seed)
         self.tests, self.failures = [], []
         self._tried, self._checking = 0, False
-        self.messages = [_message("system", instructions(self.world, self.prompt)), _message("user", self._turn())]
+        self.messages = [_message("system", instructions(self.words, self.prompt)), _message("user", self._turn())]
         return self.messages
 
     def reply(self, text: str) -> Turn:
@@ -135,7 +135,7 @@ class TextWorld:
             self.failures.append(reply.failure)
             if self._tried < self.prompt.retries:
                 self._tried += 1
-                self._say(text, f"{_HINTS[reply.failure]} Once more, please. {_format(self.world)}")
+                self._say(text, f"{_HINTS[reply.failure]} Once more, please. {_format(self.words)}")
                 return Turn(reply, "retry")
         elif self.prompt.self_correction and reply.kind == "test" and not self._checking:
             self._checking = True
@@ -164,7 +164,7 @@ class TextWorld:
         return (
             f"You chose to test the {name}. Check this against the results so far: can it rule out a rule that is "
             "still possible, or would its result be known beforehand? Keep it or choose another object. "
-            + _format(self.world)
+            + _format(self.words)
         )
 
     def _turn(self) -> str:
@@ -182,7 +182,7 @@ class TextWorld:
         left = self.world.budget - self.light.steps
         parts.append(f"Steps left: {left}.")
         parts.append("Objects:\n" + "\n".join(f"- {self.words.object(number)}" for number in self._listed()))
-        parts.append(_format(self.world))
+        parts.append(_format(self.words))
         return "\n\n".join(parts)
 
     def _listed(self) -> list[int]:
@@ -193,9 +193,9 @@ class TextWorld:
         return [offered[place] for place in order.tolist()]
 
 
-def instructions(world: FeatureWorld, prompt: FeaturePrompt) -> str:
+def instructions(words: Words, prompt: FeaturePrompt) -> str:
     """What a model is told at first."""
-    words, config = Words(world), world.config
+    config = words.world.config
     features = "\n".join(f"- {name}: {', '.join(words.values[n])}" for n, name in enumerate(config.dimensions))
     if config.n == 1:
         rule = "one value of one property: every object with this value lights up, and no other does"
@@ -220,13 +220,13 @@ def instructions(world: FeatureWorld, prompt: FeaturePrompt) -> str:
         f"does not change. The rule is {rule}. The properties and their values are:\n{features}\n"
         f"All such rules are equally likely.{decoys} At each turn you name one object from a list, and are told "
         "whether it lit up. Testing changes no object, and testing the same one again tells nothing new. Find the rule "
-        f"in as few tests as possible. {goal}\n{_format(world)}\n{_REASONING[prompt.reasoning]}"
+        f"in as few tests as possible. {goal}\n{_format(words)}\n{_REASONING[prompt.reasoning]}"
     )
 
 
-def answer_line(world: FeatureWorld, hypothesis: int) -> str:
+def answer_line(words: Words, hypothesis: int) -> str:
     """How a hypothesis is answered."""
-    return "ANSWER: " + Words(world).hypothesis(hypothesis)
+    return "ANSWER: " + words.hypothesis(hypothesis)
 
 
 def read_objects(text: str, words: Words) -> list[int]:
@@ -248,13 +248,12 @@ def kept(text: object) -> str:
     return text[-_KEPT:] if isinstance(text, str) else ""
 
 
-def _format(world: FeatureWorld) -> str:
-    words = Words(world)
+def _format(words: Words) -> str:
     # The example is an object that need not be on the list.
     test = f'To test, write a line "TEST: " and the object, such as "TEST: {words.object(0)}".'
-    if world.config.mode != "answer":
+    if words.world.config.mode != "answer":
         return test
-    return f'{test} To answer, write a line such as "{answer_line(world, 0)}".'
+    return f'{test} To answer, write a line such as "{answer_line(words, 0)}".'
 
 
 def _message(role: str, content: str) -> Message:
