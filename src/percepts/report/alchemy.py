@@ -3,8 +3,8 @@
     played = {"random heuristic": play(…, beliefs=True), "oracle": play(…), "mine": play(…)}
     report_alchemy("runs/alchemy", played, level="random-bottleneck", probes=probe_agents({"mine": MyAgent}))
 
-Agents with the names of published ones (`alchemy_paper.PUBLISHED`) stand beside these numbers. The floor and the
-ceiling that scores are normalised by are those of the same episodes: of "random heuristic" and "oracle", if both played.
+Agents with the names of published ones (`alchemy_paper.PUBLISHED`) stand beside these numbers. Scores are normalised by
+a floor and a ceiling on the same episodes: those of "random heuristic" and "oracle", if both played.
 """
 
 from __future__ import annotations

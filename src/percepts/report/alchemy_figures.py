@@ -46,7 +46,7 @@ VALUE_COLOURS = {-3: "#5f6a78", -1: "#9aa3ad", 1: "#7fa8d9", 3: "#e0a93b"}
 
 
 def trials_plate(played: Mapping[str, Played], references: Sequence[str] = (), caption: str = "") -> Plate:
-    """Mean score of every trial with its standard error, an agent a line; published agents dashed."""
+    """Mean score of every trial with its standard error, an agent a line; published agents grey."""
     if not played:
         return empty_plate("Nobody has played yet.")
     figure, ((axes,),) = panels(width=7.2, height=3.8)
@@ -57,12 +57,11 @@ def trials_plate(played: Mapping[str, Played], references: Sequence[str] = (), c
         style = _style(number)
         axes.fill_between(trials, mean - error, mean + error, color=style["color"], alpha=0.15, linewidth=0)
         axes.plot(trials, mean, label=name, **style)
-    for name in references:
+    for number, name in enumerate(references):
         known = PUBLISHED[name].trials
         if known is not None:
-            axes.plot(
-                np.arange(1, len(known) + 1), known, color=SOFT, linewidth=1, linestyle="--", label=f"{name}, published"
-            )
+            look: dict[str, Any] = {"color": SOFT, "linewidth": 1, "linestyle": ("--", ":", "-.")[number % 3]}
+            axes.plot(np.arange(1, len(known) + 1), known, label=f"{name}, published", **look)
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     name_axes(axes, "trial", "score of the trial")
     legend(axes, loc="upper left", bbox_to_anchor=(1.0, 1.0))
@@ -84,7 +83,10 @@ def histogram_plate(played: Mapping[str, Played], caption: str = "") -> Plate:
         axes.set_yticks([])
         axes.grid(False)
         axes.spines["left"].set_visible(False)
-        axes.text(0.01, 0.82, f"{name}, mean {values.mean():.1f}", transform=axes.transAxes, fontsize=8, color=INK)
+        right = values.mean() < (low + high) / 2
+        place: dict[str, Any] = {"transform": axes.transAxes, "ha": "right" if right else "left"}
+        words = f"{name}, mean {values.mean():.1f}"
+        axes.text(0.99 if right else 0.01, 0.82, words, fontsize=8, color=INK, **place)
     name_axes(grid[-1][0], "score of an episode")
     return finish(figure, caption, "Histograms of episode scores: " + ", ".join(played))
 
@@ -109,11 +111,11 @@ def adaptation_plate(played: Mapping[str, Played], caption: str = "") -> Plate:
 
 def entropy_plate(played: Mapping[str, Played], references: Sequence[str] = (), caption: str = "") -> Plate:
     """How much was uncertain after every trial for somebody who saw everything; published ones dotted."""
-    known = {name: one.beliefs for name, one in played.items() if one.beliefs is not None}
+    known = {name: (number, one.beliefs) for number, (name, one) in enumerate(played.items()) if one.beliefs}
     if not known:
         return empty_plate("The posterior was not followed: play(…, beliefs=True) does.")
     figure, ((axes,),) = panels(width=7.2, height=3.8)
-    for number, (name, one) in enumerate(known.items()):
+    for name, (number, one) in known.items():
         mean = torch.nanmean(one.entropy, 0).numpy()
         axes.plot(np.arange(1, len(mean) + 1), mean, label=name, **_style(number))
     for number, name in enumerate(references):
@@ -246,8 +248,11 @@ def _draw_moves(axes: Axes, moves: Sequence[Move]) -> None:
         side = np.array([start[1] - end[1], end[0] - start[0]]) * (0.03 + 0.03 * move.stone)
         arrow: dict[str, Any] = {"arrowstyle": "-|>", "color": colour, "linewidth": 1.4, "shrinkA": 9, "shrinkB": 9}
         axes.annotate("", xy=(end + side).tolist(), xytext=(start + side).tolist(), arrowprops=arrow, zorder=5)
-        x, y = (start + end) / 2 + 2.2 * side
-        axes.text(x, y, f"{move.order + 1} {move.colour}", fontsize=6, color=colour, ha="center", zorder=6)
+        # Along the edge where no earlier number is likely to be, beside it on the arrow's side.
+        along = 0.25 + 0.5 * ((move.order * 0.618) % 1.0)
+        x, y = start + along * (end - start) + 1.3 * side
+        align = "left" if side[0] >= 0 else "right"
+        axes.text(x, y, f"{move.order + 1} {move.colour}", fontsize=6, color=colour, ha=align, zorder=6)
 
 
 def _style(number: int) -> dict[str, Any]:
