@@ -19,6 +19,7 @@ NAMES = (
     "segmentation",
     "rasteriser",
     "spriteworld",
+    "alchemy",
     "raycaster",
     "slots",
     "engine",
