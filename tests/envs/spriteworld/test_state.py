@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import pickle
+from dataclasses import replace
 from fractions import Fraction
 
 import pytest
@@ -12,6 +13,8 @@ from scipy import stats
 from torch import Tensor
 
 from percepts.core.errors import DataError
+from percepts.data.distributions import Continuous
+from percepts.envs.spriteworld.parts import matching
 from percepts.envs.spriteworld.state import DEFAULTS, FACTORS, SHAPES, Sprites
 from percepts.envs.spriteworld.triangles import triangles
 from percepts.envs.streams import Streams
@@ -210,6 +213,40 @@ def test_setters_give_what_drawing_anew_gives() -> None:
     assert float(shoelace(square.corners).sqrt()) == pytest.approx(0.5)
     with pytest.raises(DataError, match="shape 13 of sprite 0 in arena 0"):
         sprites({}).with_shape(torch.tensor([[12]]))
+
+
+def test_what_is_remembered_is_never_that_of_others() -> None:
+    """Hits and filters, asked before and after every way to change sprites, are those of sprites made anew."""
+    hues, wide = Continuous("c0", 0.3, 0.7), Continuous("scale", 0.2, 1.0)
+    points = torch.rand(5, 40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    start = replace(scattered(5, 3), present=torch.rand(5, 3, generator=torch.Generator().manual_seed(2)) < 0.7)
+    others = scattered(5, 3, seed=2)
+    ways = [
+        lambda one: one.moved(torch.full_like(one.position, 0.1)),
+        lambda one: one.with_scale(one.scale * 2),
+        lambda one: one.with_shape((one.shape + 1) % 12),
+        lambda one: one.with_colour(1 - one.colour),
+        lambda one: one.rows(torch.tensor([4, 3, 2, 1, 0])),
+        lambda one: one.put(torch.tensor([1, 3]), others.rows(torch.tensor([1, 3]))),
+        lambda one: replace(one, present=one.present.roll(1, 0)),
+        lambda one: pickle.loads(pickle.dumps(one)),
+    ]
+    assert start.contain(points).any()
+    state = start
+    for change in [*ways, *reversed(ways)]:
+        for one in (state, state := change(state)):
+            anew = Sprites.of(torch.where(one.present[..., None], one.factors, torch.nan), one.present, one.outlines)
+            assert torch.equal(one.contain(points), anew.contain(points))
+            for condition in (hues, wide, hues):
+                assert torch.equal(matching(condition, one), matching(condition, anew))
+    assert matching(hues, start).any()
+    assert not torch.equal(matching(hues, start), matching(wide, start))
+
+
+def test_filters_of_one_place_in_memory_are_told_apart() -> None:
+    state = sprites({"c0": 0.5})
+    found = [bool(matching(Continuous("c0", low, low + 0.2), state)) for low in (0.4, 0.7, 0.4, 0.1)]
+    assert found == [True, False, True, False]
 
 
 def test_rows_are_taken_and_put_back() -> None:

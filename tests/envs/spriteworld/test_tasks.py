@@ -261,6 +261,36 @@ def sorting(**settings) -> MetaAggregated:
     )
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"sparse": True}, {"reach": "any", "terminate_bonus": 2.0}, {"weights": (1.0, 0.0), "compat": True}],
+)
+def test_goals_judged_together_are_those_judged_alone(settings: dict) -> None:
+    """To the bit, whether they are alike but for filter and goal, or one of them is of another kind."""
+    goals = [
+        FindGoalPosition(filter=Continuous("c0", low, low + 0.4), goal=goal, terminate_distance=0.4, **settings)
+        for low, goal in ((0.0, (0.2, 0.7)), (0.3, (0.5, 0.1)), (0.6, (0.9, 0.9)))
+    ]
+    state = crowd(200)
+    for subtasks in (goals, [*goals, FindGoalPosition(terminate_distance=0.5)], [*goals, NoReward()]):
+        alone = [task.judge(state) for task in subtasks]
+        for aggregator in ("max", "sum"):
+            found = MetaAggregated(subtasks=tuple(subtasks), reward_aggregator=aggregator, compat=True).judge(state)
+            rewards = torch.stack([torch.where(one.judged, one.reward, 0.0) for one in alone], -1)
+            some = torch.stack([one.judged for one in alone], -1)
+            if aggregator == "sum":
+                total = torch.zeros_like(found.reward)
+                for column in rewards.unbind(-1):
+                    total = total + column
+                assert torch.equal(found.reward, total)
+            else:
+                best = torch.where(some, rewards, -torch.inf).amax(-1)
+                assert torch.equal(found.reward[some.any(-1)], best[some.any(-1)])
+            assert torch.equal(found.success, torch.stack([one.success for one in alone]).all(0))
+            assert torch.equal(found.judged, some.any(-1))
+    assert 0 < int(alone[0].success.sum()) < 200
+
+
 def test_absent_kinds_drop_out() -> None:
     state = sprites((0.75, 0.75), (0.75, 0.3), hues=(0.95, 0.6))
     single = [20 * 0.05, 0.0]

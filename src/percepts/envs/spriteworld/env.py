@@ -195,27 +195,29 @@ def one(batched: Mapping[str, Any]) -> dict[str, Any]:
 
 def facts(state: ArenaState, outcome: Outcome | None) -> Arrays:
     """What `info` says of every arena after a step, or after a reset; the arrays are the caller's."""
-    sprites = state.sprites
+    sprites, solved = state.sprites, state.solved_at_start.numpy(force=True)
     batch, most = sprites.present.shape
-    found: Arrays = {
-        "success": state.solved_at_start.numpy(force=True).copy(),
-        "hit_sprite": np.full(batch, -1),
-        "motion": np.zeros((batch, 2)),
-        "moved": np.zeros((batch, most), bool),
-        "discount": np.ones(batch),
-    }
-    if outcome is not None:
-        found["success"] = outcome.success.numpy(force=True).copy()
-        found["hit_sprite"] = outcome.hit.numpy(force=True).copy()
-        found["motion"] = outcome.motion.numpy(force=True).copy()
-        found["moved"] = outcome.moved.numpy(force=True).copy()
-        found["discount"] = 1.0 - (outcome.terminated | outcome.truncated).double().numpy(force=True)
-    return found | {
-        "solved_at_start": state.solved_at_start.numpy(force=True).copy(),
-        "sprites": sprites.present.sum(1).numpy(force=True),
-        "factors": sprites.factors.numpy(force=True),
-        "present": sprites.present.numpy(force=True).copy(),
-    }
+    found: Arrays
+    if outcome is None:
+        found = {
+            "success": solved.copy(),
+            "hit_sprite": np.full(batch, -1),
+            "motion": np.zeros((batch, 2)),
+            "moved": np.zeros((batch, most), bool),
+            "discount": np.ones(batch),
+        }
+    else:
+        found = {
+            "success": outcome.success.numpy(force=True).copy(),
+            "hit_sprite": outcome.hit.numpy(force=True).copy(),
+            "motion": outcome.motion.numpy(force=True).copy(),
+            "moved": outcome.moved.numpy(force=True).copy(),
+            "discount": 1.0 - (outcome.terminated.numpy(force=True) | outcome.truncated.numpy(force=True)),
+        }
+    present = sprites.present.numpy(force=True)
+    found["solved_at_start"], found["sprites"] = solved.copy(), present.sum(1)
+    found["factors"], found["present"] = sprites.factors.numpy(force=True), present.copy()
+    return found
 
 
 def picture(observer: Observer, sprites: Sprites, grey: Tensor | None) -> Tensor:

@@ -64,5 +64,5 @@ def _parts(value: Any, name: str) -> list[tuple[str, Any]]:
 
 
 def _names(value: Any) -> list[str]:
-    """Of the fields that a dataclass is made of."""
-    return [field.name for field in dataclasses.fields(value) if field.init]
+    """Of the fields that a dataclass is made of; what does not count when two are compared is no part of it."""
+    return [field.name for field in dataclasses.fields(value) if field.init and field.compare]

@@ -42,10 +42,22 @@ def check_filter(where: str, distribution: Distribution | None) -> None:
             )
 
 
+_HELD_BY = {"x": "position", "y": "position", "x_vel": "velocity", "y_vel": "velocity"}
+_HELD_BY |= dict.fromkeys(("c0", "c1", "c2"), "colour")
+"""The attributes of sprites that hold factors of other names."""
+
+
 def matching(distribution: Distribution | None, sprites: Sprites) -> Bool[Tensor, "batch sprites"]:
     """The present sprites whose stored factors, in float64, the distribution contains; all of them for None."""
     if distribution is None:
         return sprites.present
+    held = (getattr(sprites, _HELD_BY.get(name, name)) for name in distribution.names)
+    # By identity: to hash a distribution takes longer than the rest.
+    name, inputs = ("matching", id(distribution)), (distribution, sprites.present, *held)
+    return sprites.memo.of(name, inputs, lambda: _contained(distribution, sprites))
+
+
+def _contained(distribution: Distribution, sprites: Sprites) -> Bool[Tensor, "batch sprites"]:
     factors = {name: factor(sprites, name).flatten() for name in distribution.names}
     return distribution.contains(factors).view(sprites.present.shape) & sprites.present
 
@@ -69,6 +81,9 @@ def in_order(values: Float[Tensor, "*shape last"]) -> Float[Tensor, "*shape"]:
 
     `torch.sum` may add in another order for another batch size; an arena must not depend on its neighbours.
     """
+    if values.device.type == "cpu" and values.dtype == torch.float64 and values.shape[-1] > 1:
+        # On CPUs a running sum goes in order, too.
+        return values.cumsum(-1)[..., -1]
     total = values.new_zeros(values.shape[:-1])
     for part in values.unbind(-1):
         total = total + part

@@ -72,7 +72,7 @@ class Table:
 
     distributions: tuple[Distribution, ...]
     names: tuple[str, ...]
-    ends: Float64[Tensor, "distributions factors pieces-1"]
+    ends: Float64[Tensor, "distributions factors bounds"]
     pieces: Float64[Tensor, "places 3"]
     first: Int64[Tensor, " factors"]
     excluded: dict[int, list[Condition]] = field(default_factory=dict)

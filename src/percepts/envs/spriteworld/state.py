@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import functools
 import math
-from dataclasses import dataclass, replace
-from typing import Any, Self
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from typing import Any, Self, TypeVar
 
 import torch
 from jaxtyping import Bool, Float64, Int64
@@ -29,6 +30,36 @@ SHAPES: dict[str, Polygon] = spriteworld_shapes()
 """The twelve shapes, each of area 1, by name; their places in this order are the numbers 1 to 12."""
 
 
+Known = TypeVar("Known")
+
+
+class Memo:
+    """What was computed of tensors that did not change since: positions do in every step, shapes and colours do not.
+
+    One is shared by sprites that came from each other. It answers only where the very same things are asked about, so
+    that sprites whose tensors are others never get what is not theirs.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[Any, tuple[tuple[Any, ...], Any]] = {}
+
+    def of(self, name: Any, inputs: tuple[Any, ...], compute: Callable[[], Known]) -> Known:
+        """What `compute` makes of the `inputs`, which is not to be written into.
+
+        Args:
+            name: of the computation.
+            inputs: all that it depends on, and that does not change: tensors, distributions, numbers.
+            compute: makes it.
+        """
+        known = self._known.get(name)
+        if known is None or any(one is not other for one, other in zip(known[0], inputs)):
+            known = self._known[name] = inputs, compute()
+        return known[1]
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_known": {}}
+
+
 @dataclass(frozen=True)
 class Sprites:
     """B arenas of up to N sprites.
@@ -43,6 +74,7 @@ class Sprites:
         present: which sprites exist. Absent ones may lie between present ones and hold arbitrary numbers.
         body: the corners relative to the position; shapes with fewer corners repeat their last one.
         outlines: the arena's unit shapes.
+        memo: of what is known of them already.
     """
 
     position: Float64[Tensor, "batch sprites 2"]
@@ -54,6 +86,7 @@ class Sprites:
     present: Bool[Tensor, "batch sprites"]
     body: Float64[Tensor, "batch sprites corners 2"]
     outlines: tuple[Polygon, ...]
+    memo: Memo = field(default_factory=Memo, repr=False, compare=False)
 
     @classmethod
     def of(cls, factors: Float64[Tensor, "batch sprites 10"], present: Bool[Tensor, "batch sprites"],
@@ -92,7 +125,7 @@ class Sprites:
 
     def rows(self, index: Any) -> Self:
         """Some of the arenas, by anything that indexes a tensor."""
-        return replace(self, **{name: getattr(self, name)[index] for name in _TENSORS})
+        return replace(self, memo=Memo(), **{name: getattr(self, name)[index] for name in _TENSORS})
 
     def put(self, index: Any, others: Sprites) -> Self:
         """A copy with the arenas at `index` replaced."""
@@ -100,11 +133,11 @@ class Sprites:
         for name in _TENSORS:
             changed[name] = getattr(self, name).clone()
             changed[name][index] = getattr(others, name)
-        return replace(self, **changed)
+        return replace(self, memo=Memo(), **changed)
 
     def to(self, device: torch.device | str) -> Self:
         """On another device."""
-        return replace(self, **{name: getattr(self, name).to(device) for name in _TENSORS})
+        return replace(self, memo=Memo(), **{name: getattr(self, name).to(device) for name in _TENSORS})
 
     def contain(self, points: Float64[Tensor, "batch points 2"]) -> Bool[Tensor, "batch points sprites"]:
         """Which sprites contain which points, by the crossing-number rule: of an upright square the left and bottom
@@ -112,10 +145,11 @@ class Sprites:
         offset = points[:, :, None] - self.position[:, None]
         x, y = offset.unbind(-1)
         # Most sprites are nowhere near a point: the outlines of the others are all that is looked at.
-        near = (x * x + y * y <= self._reach[:, None] ** 2) & self.present[:, None]
-        arena, point, sprite = near.nonzero(as_tuple=True)
-        inside = torch.zeros_like(near)
-        inside[arena, point, sprite] = _enclosed(offset[arena, point, sprite], self.body[arena, sprite])
+        reach = self.memo.of("reach", (self.shape, self.scale), lambda: self._reach[:, None] ** 2)
+        inside = (x * x + y * y <= reach) & self.present[:, None]
+        arena, point, sprite = inside.nonzero(as_tuple=True)
+        if len(arena):
+            inside[arena, point, sprite] = _enclosed(offset[arena, point, sprite], self.body[arena, sprite])
         return inside
 
     def topmost(

@@ -13,9 +13,10 @@ given instead: a reward of NaN, or a `ClusteringError`.
 
 from __future__ import annotations
 
+import functools
 import math
 from abc import abstractmethod
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 import torch
@@ -113,9 +114,27 @@ class FindGoalPosition(Task):
                 raise ConfigError(f"{name} = {getattr(self, name)}", "finite numbers that are not negative")
 
     def judge(self, sprites: Sprites) -> Judgement:
-        targets = matching(self.filter, sprites)
-        x, y = sprites.position.unbind(-1)
-        across, along = x - self.goal[0], y - self.goal[1]
+        return Judgement(*self.judge_at(sprites.position, matching(self.filter, sprites), *self.goal))
+
+    def judge_at(
+        self,
+        position: Float64[Tensor, "*scenes sprites 2"],
+        targets: Bool[Tensor, "*all sprites"],
+        goal_x: Tensor | float,
+        goal_y: Tensor | float,
+    ) -> tuple[Float64[Tensor, "*all"], Bool[Tensor, "*all"], Bool[Tensor, "*all"]]:
+        """What it says of sprites at these positions.
+
+        Args:
+            position: of the sprites.
+            targets: which of them count, [batch, sprites] or [batch, goals, sprites].
+            goal_x, goal_y: where they belong, instead of `goal`; of tensors [goals, 1] each is asked about.
+
+        Returns:
+            Reward, success and whether there is anything to judge, of [batch] or [batch, goals].
+        """
+        x, y = position.unbind(-1)
+        across, along = x - goal_x, y - goal_y
         squared = self.weights[0] * (across * across) + self.weights[1] * (along * along)
         margin = self.terminate_distance - torch.sqrt(squared)
         reward = in_order(torch.where(targets, self.multiplier * margin, 0.0))
@@ -125,7 +144,7 @@ class FindGoalPosition(Task):
         reward = _with_bonus(reward, success & applies, self.terminate_bonus, self.sparse)
         if self.compat:
             reward = torch.where(applies, reward, torch.nan)
-        return Judgement(reward, success, applies)
+        return reward, success, applies
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -233,10 +252,7 @@ class MetaAggregated(Task):
         _check_finite("terminate_bonus", self.terminate_bonus)
 
     def judge(self, sprites: Sprites) -> Judgement:
-        parts = [task.judge(sprites) for task in self.subtasks]
-        rewards = torch.stack([part.reward for part in parts], -1)
-        applies = torch.stack([part.judged for part in parts], -1)
-        done = torch.stack([part.success for part in parts], -1)
+        rewards, applies, done = self._judge_each(sprites)
         some = applies.any(-1)
         reward = self._aggregate(rewards, applies)
         if self.termination_criterion == "all":
@@ -248,6 +264,30 @@ class MetaAggregated(Task):
         if self.terminate_bonus:
             reward = reward + self.terminate_bonus * (success & (some | self.compat))
         return Judgement(reward, success, some)
+
+    def _judge_each(
+        self, sprites: Sprites
+    ) -> tuple[Float64[Tensor, "batch tasks"], Bool[Tensor, "batch tasks"], Bool[Tensor, "batch tasks"]]:
+        """Rewards, what applies and what is done of every subtask."""
+        alike = self._goals
+        if alike is not None:
+            # Sorting is such a task; to judge goal by goal takes three times as long.
+            targets = torch.stack([matching(task.filter, sprites) for task in alike], 1)
+            across, along = sprites.position.new_tensor([task.goal for task in alike])[..., None].unbind(1)
+            reward, success, applies = alike[0].judge_at(sprites.position[:, None], targets, across, along)
+            return reward, applies, success
+        parts = [task.judge(sprites) for task in self.subtasks]
+        columns = ([part.reward for part in parts], [part.judged for part in parts], [part.success for part in parts])
+        return torch.stack(columns[0], -1), torch.stack(columns[1], -1), torch.stack(columns[2], -1)
+
+    @functools.cached_property
+    def _goals(self) -> tuple[FindGoalPosition, ...] | None:
+        """The subtasks, where they are several positions to reach that differ in filter and goal alone."""
+        goals = tuple(task for task in self.subtasks if type(task) is FindGoalPosition)
+        if len(goals) < max(2, len(self.subtasks)):
+            return None
+        same = {replace(task, filter=None, goal=(0.0, 0.0)) for task in goals}
+        return goals if len(same) == 1 else None
 
     def _aggregate(
         self, rewards: Float64[Tensor, "batch tasks"], applies: Bool[Tensor, "batch tasks"]
