@@ -59,10 +59,36 @@ def test_published_values_of_experiments() -> None:
     assert best("no-bottleneck", [-1], [0, 2]).value == pytest.approx(7 / 12, abs=1e-12)
 
 
+Stones = list[tuple[tuple[int, int, int], int]]
+
+ORIGINAL: list[tuple[Stones, list[int], float, float]] = [
+    ([((1, 1, 1), 1)], [2, 3], 4.36284722, -1938.25),
+    ([((1, -1, -1), 3)], [4, 2, 4], 15.0, -1044.46354),
+    ([((-1, 1, 1), 1)], [4, 0, 2, 3], 6.09548610, -341.322267),
+    ([((1, 1, -1), -1), ((-1, -1, 1), 1)], [5, 5], 2.81076388, -1938.25),
+    ([((-1, 1, -1), 1), ((-1, -1, -1), -1)], [1, 4, 3], 4.59830729, -851.483075),
+    ([((1, -1, 1), 1), ((1, -1, 1), 1)], [4, 1, 4, 4], 6.97222221, -2874.67362),
+    ([((1, 1, -1), 3), ((1, -1, -1), 1), ((-1, -1, 1), -3)], [3, 0, 0], 19.1514757, -365.909723),
+    ([((-1, 1, 1), -1)], [4, 1, 1, 5, 4], 2.26909722, -733.352434),
+    ([((1, 1, -1), 1), ((1, -1, 1), 1)], [4, 5, 2, 1], 9.89149304, -249.705079),
+    ([((-1, -1, 1), 3)], [1, 2, 3, 0], 15.0, -133.927084),
+]
+"""Stones, colours, and what dm_alchemy's ideal observer (bonus 12) and ideal explorer find on random-bottleneck, as it
+computed them with a prior in single precision."""
+
+
+@pytest.mark.parametrize(("stones", "colours", "reward", "world_states"), ORIGINAL)
+def test_equals_the_original(stones: Stones, colours: list[int], reward: float, world_states: float) -> None:
+    counts = tuple(colours.count(colour) for colour in range(6))
+    for explore, expected in ((False, reward), (True, world_states)):
+        search, looks = search_of(level("random-bottleneck"), stones, USUAL, explore)
+        assert search.best(search.root, looks, counts).value == pytest.approx(expected, rel=1e-7)
+
+
 @pytest.mark.parametrize("name", ["no-bottleneck", "random-bottleneck"])
 @pytest.mark.parametrize("stones", [[((1, 1, 1), -1)], [((1, 1, 1), 1), ((1, -1, 1), -1)]])
 @pytest.mark.parametrize("colours", [(0, 1, 3), (0, 2, 2), (5, 2, 4)])
-def test_equals_a_search_without_shortcuts(name: str, stones: list, colours: tuple[int, ...]) -> None:
+def test_equals_a_search_without_shortcuts(name: str, stones: Stones, colours: tuple[int, ...]) -> None:
     """Over explicit lists of chemistries, every colour and every outcome."""
     search, looks = search_of(level(name), stones, USUAL)
     tables, prior = chemistry_tables(), level(name).prior()
