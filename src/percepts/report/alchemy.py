@@ -229,7 +229,7 @@ def _score_row(material: AlchemyMaterial, name: str) -> dict[str, Any]:
         "title": name,
         "here": NONE if one is None else f"{one.mean:.2f} {_plus_minus(one)}",
         "normalised": NONE if one is None else _normalised(material, one),
-        "adaptation": NONE if one is None else f"{one.adaptation:+.1f}".replace("-", MINUS),
+        "adaptation": NONE if one is None else f"{round(one.adaptation, 1) + 0.0:+.1f}".replace("-", MINUS),
         "paper": _interval(known.paper),
         "measured": _interval(known.measured),
     }

@@ -43,6 +43,8 @@ CUBE = np.concatenate([_PLACES, _PLACES + np.array([0.0, 1.0])])
 """Where the vertices of a cube are drawn: axis 0 to the right, axis 1 to the back, axis 2 up."""
 VALUE_COLOURS = {-3: "#5f6a78", -1: "#9aa3ad", 1: "#7fa8d9", 3: "#e0a93b"}
 """Of vertices, by the reward that they show."""
+_ON_PAPER: dict[str, Any] = {"facecolor": PAPER, "edgecolor": "none", "alpha": 0.8, "pad": 0.6}
+"""Behind words that cross lines."""
 
 
 def trials_plate(played: Mapping[str, Played], references: Sequence[str] = (), caption: str = "") -> Plate:
@@ -171,7 +173,8 @@ def episode_plate(recording: Recording, episode: int, trial: int, level: str | L
     """The true graph with what a trial's potions did, and what could be known of the graph after it.
 
     Vertices stand where they are in latent space: axis 0 to the right, axis 1 to the back, axis 2 up. At the right an
-    edge is the darker the more probable it is, given the true rotation; a broken one is certain not to be.
+    edge is the darker the more probable it is, given the true rotation, in per cent where it is not certain; a dotted
+    one is certain not to be.
 
     Raises:
         ConfigError: there is no such episode or trial.
@@ -224,6 +227,9 @@ def _draw_cube(axes: Axes, strength: Tensor, title: str) -> None:
             axes.plot(*CUBE[[i, j]].T, color=RULE, linewidth=1, linestyle=":", zorder=1)
         else:
             axes.plot(*CUBE[[i, j]].T, color=INK, alpha=0.12 + 0.88 * value, linewidth=1 + 1.4 * value, zorder=1)
+        if 0.005 < value < 0.995:
+            x, y = CUBE[[i, j]].mean(0)
+            axes.text(x, y, f"{100 * value:.0f} %", fontsize=6.5, color=INK, ha="center", va="center", bbox=_ON_PAPER)
     shown = chemistry_tables().shown.tolist()
     for vertex, (x, y) in enumerate(CUBE):
         axes.plot(x, y, "o", markersize=19, color=VALUE_COLOURS[shown[vertex]], markeredgecolor=PAPER, zorder=3)
@@ -252,7 +258,7 @@ def _draw_moves(axes: Axes, moves: Sequence[Move]) -> None:
         along = 0.25 + 0.5 * ((move.order * 0.618) % 1.0)
         x, y = start + along * (end - start) + 1.3 * side
         align = "left" if side[0] >= 0 else "right"
-        axes.text(x, y, f"{move.order + 1} {move.colour}", fontsize=6, color=colour, ha=align, zorder=6)
+        axes.text(x, y, f"{move.order + 1} {move.colour}", fontsize=6, color=colour, ha=align, zorder=6, bbox=_ON_PAPER)
 
 
 def _style(number: int) -> dict[str, Any]:
