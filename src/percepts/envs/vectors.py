@@ -133,6 +133,16 @@ class TensorVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]], Generic[State]):
             raise DataError("an environment that was never reset", fix="envs.reset(seed=0)")
         return self._state
 
+    def go_on(self, state: State) -> None:
+        """Be where arenas of the same configuration were, as their `current` told: what follows is what followed there.
+
+        Raises:
+            DataError: those of another number of arenas.
+        """
+        if len(state.finished) != self.num_envs:
+            raise DataError(f"the state of {len(state.finished)} arenas", f"that of {self.num_envs}")
+        self._state = state
+
     def reset(
         self, *, seed: int | Sequence[int | None] | None = None, options: Mapping[str, Any] | None = None
     ) -> tuple[Arrays, dict[str, Any]]:

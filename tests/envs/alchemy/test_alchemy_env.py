@@ -255,6 +255,26 @@ def test_settings_that_do_not_fit(settings: dict[str, Any], words: str) -> None:
         assert "\n" not in str(error.value)
 
 
+@pytest.mark.parametrize(
+    ("settings", "words"),
+    [({"num_envs": 0}, "1 or more"), ({"autoreset_mode": "later"}, "one of NextStep, SameStep, Disabled")],
+)
+def test_twins_that_cannot_be(settings: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        AlchemyVectorEnv(**settings)
+
+
+def test_tables_go_on_where_others_were() -> None:
+    one, other = AlchemyVectorEnv(3, see={"belief": "exact"}), AlchemyVectorEnv(3, see={"belief": "exact"})
+    one.reset(seed=0)
+    one.step([1, 2, 3])
+    other.go_on(one.current)
+    for _ in range(25):
+        assert_same(one.step([5, 17, 30]), other.step([5, 17, 30]))
+    with pytest.raises(DataError, match="the state of 3 arenas"):
+        AlchemyVectorEnv(2).go_on(one.current)
+
+
 def test_a_level_of_ones_own() -> None:
     envs = AlchemyVectorEnv(50, level=Level(graphs=(3, 50), random_maps=False, rotation=False))
     envs.reset(seed=0)

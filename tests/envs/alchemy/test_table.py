@@ -5,6 +5,8 @@ That they are dm_alchemy's is in test_original."""
 from __future__ import annotations
 
 import dataclasses
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -214,6 +216,22 @@ def test_what_is_drawn_has_the_right_distribution(seeding: Any) -> None:
         (state.stones[:, 0], state.stones[:, 1]), torch.tensor(1.0), accumulate=True
     )
     assert stats.chi2_contingency(table_of.numpy()).pvalue > 1e-3
+
+
+def test_seeds_of_the_fast_mode_keep_their_meaning() -> None:
+    state = Table.Config().build().reset(range(4))
+    assert state.chemistry.graph.tolist() == [108, 105, 14, 64]
+    assert state.chemistry.potion_map.tolist() == [1, 7, 43, 3]
+    assert state.chemistry.stone_map.tolist() == [6, 1, 3, 1]
+    assert state.chemistry.rotation.tolist() == [3, 2, 0, 3]
+    assert state.stones.tolist() == [[3, 5, 0], [7, 6, 6], [2, 1, 0], [0, 0, 2]]
+    assert state.potions[0].tolist() == [3, 5, 0, 2, 1, 2, 5, 1, 5, 5, 0, 4]
+
+
+def test_tensors_need_no_gymnasium() -> None:
+    names = ["codecs", "chemistry_view", "light", "observations", "picture", "reading", "table"]
+    imports = "".join(f"import percepts.envs.alchemy.{name}\n" for name in names)
+    subprocess.run([sys.executable, "-c", "import sys\nsys.modules['gymnasium'] = None\n" + imports], check=True)
 
 
 def test_given_episodes_are_played() -> None:
