@@ -282,13 +282,22 @@ CLAIMS = (
 )
 
 
-def _seeing_claims(ari: float, changed: float) -> tuple[Claim, ...]:
+def _seeing_claims(ari: float, changed: float, position: float | None = None) -> tuple[Claim, ...]:
     """Of a pipeline that sees: what vision and dynamics must reach."""
     return (
         Claim(
             statement="ARI-FG of the vision",
             measure=lambda results: _vision(results, "ari_fg"),
             threshold=ari,
+        ),
+        Claim(
+            statement="R² of a linear probe of slots on held-out scenes, the lower of x and y",
+            measure=lambda results: _vision(results, "position_r2"),
+            threshold=position,
+        ),
+        Claim(
+            statement="purity of slots where sprites have nearly one hue (1: none is shared)",
+            measure=lambda results: _vision(results, "purity.alike"),
         ),
         Claim(
             statement="error of the predicted picture where it changes ÷ that of the picture before",
@@ -325,7 +334,7 @@ def _seeing_goals(train: float | None, test: float | None) -> tuple[Claim, ...]:
 SEEN = (*_seeing_claims(ari=0.80, changed=0.5), _seeing_hits(None), *_seeing_goals(None, None))
 """Of pictures of 32 × 32 on a CPU; success is reported, not judged."""
 SEEN_LARGE = (
-    *_seeing_claims(ari=0.85, changed=0.35),
+    *_seeing_claims(ari=0.85, changed=0.35, position=0.95),
     _seeing_hits(0.3),
     *_seeing_goals(0.80, 0.70),
     Claim(
@@ -347,19 +356,20 @@ SEEN_LARGE = (
 def from_pictures(folder: Path, base: str, seeds: tuple[int, ...]) -> dict[str, Any]:
     """Train and measure a pipeline that sees, without variants."""
     from percepts.agents.cobra.presets import PIPELINES
+    from percepts.core.runs import Run
+    from percepts.studies.cobra_vision import slot_tools
     from percepts.studies.pipelines import train_pipelines
-    from percepts.training.experiment import measure
+    from percepts.training.experiment import load, measure
 
     whole = PIPELINES[base]()
     agents = train_pipelines({str(seed): dataclasses.replace(whole, seed=seed) for seed in seeds}, folder)
     found: dict[str, Any] = {}
     for seed, agent in agents.items():
-        from percepts.core.runs import Run
-
         run = Run.open(agent.vision_path)
         vision = run.evaluation() or measure(run)
         scores = {name: metric["value"] for name, metric in vision["metrics"].items()}
-        found[seed] = {**measured(agent), "vision": {**scores, **vision.get("reconstruction", {})}}
+        tools = slot_tools(load(run)[0], run.config().data.dataset, int(seed))
+        found[seed] = {**measured(agent), "vision": {**scores, **vision.get("reconstruction", {}), **tools}}
     minutes = sum(one["minutes"] for one in found.values())
     return {"minutes": minutes, "pipelines": {"COBRA": found}, "policies": {GOALS[0]: policies(GOALS[0])}}
 
