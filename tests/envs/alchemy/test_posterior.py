@@ -199,8 +199,10 @@ def test_rotated_chemistries_are_not_allowed_without_rotation() -> None:
     assert knowledge.allows(prior, Chemistry.of(0, 0, 0, [0, 1, 2, 3]), 4).tolist() == [True, False, False, False]
 
 
-def test_contradictions_empty_the_posterior() -> None:
-    knowledge = PosteriorFilter(level("random-bottleneck"))
+@pytest.mark.parametrize("one", [level("random-bottleneck"), Level(graphs=(0, 50, 108), rotation=False)])
+def test_contradictions_empty_the_posterior(one: Level) -> None:
+    knowledge = PosteriorFilter(one)
+    assert knowledge.separate == (one.graphs is None)
     corner = torch.tensor([[1.0, 1.0, 1.0]]).expand(3, -1)
     other = torch.tensor([[-1.0, 1.0, 1.0]]).expand(3, -1)
     three, one = torch.full((3,), 3), torch.full((3,), 1)

@@ -26,8 +26,8 @@ from percepts.envs.alchemy.table import Episodes, Table, stone_values
 
 
 @dataclass(frozen=True)
-class Mind:
-    """What a planner remembers: how far the trial is.
+class Progress:
+    """How far the trial is, which is all that an oracle remembers.
 
     Attributes:
         step: steps made in this trial.
@@ -47,7 +47,7 @@ class OracleAgent(Bot):
         super().__init__(table)
         self.values = values_of(table)
 
-    def act(self, observation: Observation, state: Mind | None = None) -> tuple[Tensor, Mind]:
+    def act(self, observation: Observation, state: Progress | None = None) -> tuple[Tensor, Progress]:
         """The actions, and the state after them; see `agents.agent.Agent`.
 
         Raises:
@@ -64,7 +64,7 @@ class OracleAgent(Bot):
         step = torch.zeros_like(observation["chemistry"][:, 0]) if state is None else state.step
         known = known_of(seen, Chemistry(*observation["chemistry"].unbind(1)))
         action = planned(seen, known, self.values, self.actions, config.steps - step)
-        return action, Mind(following(step, action, config.steps, self.actions))
+        return action, Progress(following(step, action, config.steps, self.actions))
 
     def start(self, seeds: object) -> None:
         """Nothing: the state is made when the first observation is seen."""

@@ -108,35 +108,38 @@ class Believer(Bot):
     def learned(self, seen: TableView, mind: Mind) -> Mind:
         """The mind after a look at what came of the last action."""
         knowledge = knowledge_of(self.table.level, str(seen.colour.device))
-        forgotten = (mind.step == 0) & (self.memory == "forget" and mind.seen is not None)
-        posterior = knowledge.forget(mind.posterior, forgotten) if forgotten.any() else mind.posterior
-        posterior = self._with_evidence(knowledge, posterior, seen, mind)
+        begun = mind.step == 0
+        stone, potion, dipped = self._dips(seen, mind)
+        if not (begun | dipped).any():
+            return mind
+        forgotten = begun & (self.memory == "forget" and mind.seen is not None)
+        before = knowledge.forget(mind.posterior, forgotten) if forgotten.any() else mind.posterior
+
+        def informed(posterior: Posterior) -> Posterior:
+            posterior = knowledge.see_stones(posterior, seen.coordinates, seen.reward, seen.here)
+            if mind.seen is None or not dipped.any():
+                return posterior
+            looks = [(view.coordinates[row, stone], view.reward[row, stone]) for view in (mind.seen, seen)]
+            return knowledge.outcome(posterior, *looks[0], mind.seen.colour[row, potion], *looks[1], dipped)
+
+        row = torch.arange(len(stone), device=stone.device)
+        posterior = informed(before)
         empty = knowledge.empty(posterior)
         if self.memory == "reset" and empty.any():
-            anew = self._with_evidence(knowledge, knowledge.forget(posterior, empty), seen, mind)
+            anew = informed(knowledge.forget(posterior, empty))
             posterior = posterior.put(empty, anew.rows(empty))
             empty = knowledge.empty(posterior)
         supposed, streams = self._redrawn(knowledge, posterior, mind, ~empty, forgotten)
         return dataclasses.replace(mind, posterior=posterior, supposed=supposed, streams=streams)
 
-    def _with_evidence(
-        self, knowledge: PosteriorFilter, posterior: Posterior, seen: TableView, mind: Mind
-    ) -> Posterior:
-        posterior = knowledge.see_stones(posterior, seen.coordinates, seen.reward, seen.here)
+    def _dips(self, seen: TableView, mind: Mind) -> tuple[Tensor, Tensor, Bool[Tensor, " batch"]]:
+        """The stone and the potion of the last action, and whether it was a dip of which the outcome is visible."""
         if mind.seen is None or mind.action is None or not self.actions.potions:
-            return posterior
+            nothing = torch.zeros_like(mind.step)
+            return nothing, nothing, nothing > 0
         stone, potion, dipped = dips(mind.seen, mind.action, self.actions)
         row = torch.arange(len(stone), device=stone.device)
-        rows = dipped & (mind.step > 0) & seen.here[row, stone]
-        return knowledge.outcome(
-            posterior,
-            mind.seen.coordinates[row, stone],
-            mind.seen.reward[row, stone],
-            mind.seen.colour[row, potion],
-            seen.coordinates[row, stone],
-            seen.reward[row, stone],
-            rows,
-        )
+        return stone, potion, dipped & (mind.step > 0) & seen.here[row, stone]
 
     def _redrawn(
         self,
@@ -198,17 +201,7 @@ class Qmdp(Believer):
     def plan(self, seen: TableView, mind: Mind) -> Int64[Tensor, " batch"]:
         """The actions with the highest mean value."""
         steps = self.table.config.steps - mind.step
-        known = known_of(seen, mind.supposed, self.samples)
-        each = self.samples
-        now = best_plans(
-            self.values,
-            known.chemistry.graph,
-            known.stones,
-            seen.here.repeat_interleave(each, 0),
-            torch.zeros_like(known.counts),
-            steps.repeat_interleave(each),
-        )
-        worth = now.worth.unflatten(0, (-1, each)).mean(1)
+        worth = self._worth(seen, mind, steps)
         action = bank(worth, self.actions)
         able = (seen.here.any(1) & seen.potion_here.any(1)).nonzero()[:, 0]
         if not len(able):
@@ -221,6 +214,18 @@ class Qmdp(Believer):
         # A sliver is left for the rounding of means.
         better = best > worth[able].sum(1) * MERIT + 0.5
         return action.index_put((able,), torch.where(better, dipped, action[able]))
+
+    def _worth(self, seen: TableView, mind: Mind, steps: Tensor) -> Float64[Tensor, "batch stones"]:
+        """What every stone pays as it is, on average; 0 for those for which there is no time."""
+        known = known_of(seen, mind.supposed, self.samples)
+        here = seen.here.repeat_interleave(self.samples, 0)
+        if (steps >= seen.here.sum(1)).all():
+            values = torch.tensor(self.values, dtype=torch.float64, device=steps.device)
+            worth = values[known.stones].clamp(min=0) * here
+        else:
+            nothing, left = torch.zeros_like(known.counts), steps.repeat_interleave(self.samples)
+            worth = best_plans(self.values, known.chemistry.graph, known.stones, here, nothing, left).worth
+        return worth.unflatten(0, (-1, self.samples)).mean(1)
 
     def _gain(self, seen: TableView, mind: Mind, rows: Tensor, steps: Tensor) -> Float64[Tensor, "rows stones 6"]:
         """Mean merit of what can be had after each stone was put into each colour; minus infinity where one is not
