@@ -81,6 +81,12 @@ def test_what_is_not_set_is_not_sent_and_what_is_further_is(server: FailingServe
 
 
 @needs_client
+def test_a_stop_text_is_no_part_of_an_answer_whatever_the_server_does(server: FailingServer) -> None:
+    server.will(says("ACTION red\nUser: and now?"))
+    assert client(server).complete(HELLO, stop=["\nUser:"]).text == "ACTION red"
+
+
+@needs_client
 def test_pictures_are_sent_as_data(server: FailingServer) -> None:
     server.will(says("a dot"))
     client(server).complete([Message("user", ("What is this?", Picture(b"\x89PNG")))])

@@ -14,7 +14,7 @@ import os
 import re
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Unpack
 from urllib.parse import urlsplit
@@ -23,7 +23,7 @@ from percepts.core.config import Config, Configurable
 from percepts.core.errors import ConfigError
 from percepts.core.optional import require_package
 from percepts.foundation.errors import ModelError
-from percepts.foundation.model import Completion, Message, Settings, clean, resolved
+from percepts.foundation.model import Completion, Message, Settings, clean, cut, resolved
 from percepts.foundation.openai_answers import Failure, failure, read_answer
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
@@ -100,7 +100,9 @@ class OpenAIServer(Configurable):
         completion = read_answer(answer, self.name, messages, round(time.monotonic() - started, 3))
         if isinstance(completion, Failure):
             raise completion.error(self._key.hidden_in)
-        return completion
+        # Some servers leave the stop text in, and some know none.
+        text, stopped = cut(completion.text, settings.get("stop") or ())
+        return replace(completion, text=text, finish_reason="stop") if stopped else completion
 
     def _ask(self, request: dict[str, Any]) -> bytes | Failure:
         """The body of the answer, or why there is none."""
