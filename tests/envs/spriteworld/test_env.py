@@ -56,14 +56,15 @@ class TestPicturesOfAGrid(OfConfig):
     config = short("goal-finding-more-targets", actions=ClickGrid(scale=0.5, columns=4, rows=4))
     observer = {  # noqa: RUF012
         "keys": EVERYTHING, "height": 12, "width": 16, "supersampling": 2, "background": "random_grey",
+        "image_as": "floats",
     }  # fmt: skip
 
 
 class TestBody(OfConfig):
+    """Without pictures, which a body that moves in every step makes slow: they are those of a grid."""
+
     config = short("goal-finding-embodied")
-    observer = {  # noqa: RUF012
-        "keys": ("success", "image"), "height": 12, "width": 12, "supersampling": 1, "image_as": "floats",
-    }  # fmt: skip
+    observer = {"keys": ("success", "factors")}  # noqa: RUF012
 
 
 @pytest.mark.parametrize("keys", [(key,) for key in EVERYTHING] + [("image", "factors"), EVERYTHING[::-1]])
