@@ -84,7 +84,7 @@ def test_agents_see_through_the_runs_and_train_no_vision(done: Done) -> None:
 
 
 def test_a_second_call_trains_nothing(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("percepts.agents.cobra.stages._carry_out", None)
+    monkeypatch.setattr("percepts.agents.stages._carry_out", None)
     again = done.again()
     assert again["encoders"] == done.results.across["encoders"]
 

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from percepts.agents.cobra import stages
+from percepts.agents import stages
 from percepts.agents.cobra.agent import CobraAgent
 from percepts.agents.cobra.curiosity import Curiosity
 from percepts.agents.cobra.planning import OneStepSearch

@@ -16,8 +16,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from percepts.agents.cobra.snapshots import tensors_of, with_tensors_of
 from percepts.agents.model_free_views import View
+from percepts.agents.snapshots import tensors_of, with_tensors_of
 from percepts.core.errors import CapabilityError, CheckpointError, ConfigError
 from percepts.core.optional import require_package
 from percepts.core.random import derive_seed

@@ -19,11 +19,11 @@ from percepts.agents.cobra.probes import collect, measure
 from percepts.agents.cobra.recursive_bins import RecursiveBinPolicy
 from percepts.agents.cobra.slot_models import ColourSegments
 from percepts.agents.cobra.slots import OracleFactors, SlotEncoder, SlotState, as_images
-from percepts.agents.cobra.snapshots import read_snapshot, write_snapshot
 from percepts.agents.cobra.transition import SlotTransition
 from percepts.agents.cobra.transition_losses import TransitionLoss, pixel_error
 from percepts.agents.cobra.windows import ExplorationWindow
 from percepts.agents.cobra.world import World
+from percepts.agents.snapshots import read_snapshot, write_snapshot
 from percepts.core.config import from_json, to_json
 from percepts.core.errors import CapabilityError, CheckpointError, ConfigError, NonFiniteError
 from percepts.envs.spriteworld.actions import Embodied

@@ -15,7 +15,7 @@ from test_curiosity import ORACLE, assert_same, colours, loop
 from test_stages import contents, same_result
 from torch import Tensor, nn
 
-from percepts.agents.cobra import stages
+from percepts.agents import stages
 from percepts.agents.cobra.agent import CobraAgent
 from percepts.agents.cobra.curiosity import Curiosity
 from percepts.agents.cobra.fine_tuning import FineTuning, with_vision
@@ -24,8 +24,8 @@ from percepts.agents.cobra.learner import Learner, step_together
 from percepts.agents.cobra.recursive_bins import RecursiveBinPolicy
 from percepts.agents.cobra.slot_models import LearnedSlots, ModelSlots, SingleSlot
 from percepts.agents.cobra.slots import as_images
-from percepts.agents.cobra.snapshots import read_snapshot, write_snapshot
 from percepts.agents.cobra.transition_losses import TransitionLoss, pixel_error
+from percepts.agents.snapshots import read_snapshot, write_snapshot
 from percepts.core.capabilities import Losses
 from percepts.core.errors import CapabilityError, CheckpointError, ConfigError, NonFiniteError
 from percepts.core.slots import Slots

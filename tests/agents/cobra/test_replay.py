@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from percepts.agents.cobra.replay import Replay
-from percepts.agents.cobra.snapshots import PLAIN, TENSORS, read_snapshot, tensors_of, with_tensors_of, write_snapshot
+from percepts.agents.snapshots import PLAIN, TENSORS, read_snapshot, tensors_of, with_tensors_of, write_snapshot
 from percepts.core.errors import CheckpointError, ConfigError, DataError
 
 

@@ -15,13 +15,13 @@ import pytest
 import torch
 from small_pipeline import TASK, small_pipeline, small_pixels
 
-from percepts.agents.cobra import stages
+from percepts.agents import stages
 from percepts.agents.cobra.agent import CobraAgent, TrainedVision
 from percepts.agents.cobra.planning import RandomShooting
 from percepts.agents.cobra.presets import FEW, PIPELINES
 from percepts.agents.cobra.slot_models import ModelSlots
 from percepts.agents.cobra.slots import OracleFactors
-from percepts.agents.cobra.snapshots import read_snapshot, write_snapshot
+from percepts.agents.snapshots import read_snapshot, write_snapshot
 from percepts.core.config import from_json, to_json
 from percepts.core.errors import CheckpointError, ConfigError, PerceptsError, RunError
 from percepts.core.runs import Run
@@ -117,7 +117,7 @@ sys.path.insert(0, {here!r})
 import torch
 torch.set_num_threads(1)
 from small_pipeline import TASK, small_pipeline
-from percepts.agents.cobra import stages
+from percepts.agents import stages
 from percepts.agents.cobra.agent import CobraAgent
 stages.SAVE_EVERY, stages.SAVING_SHARE = 0.0, 1e9
 write, count = stages.write_snapshot, 0

@@ -12,8 +12,8 @@ from exact_slots import parts
 from percepts.agents.agent import Agent
 from percepts.agents.cobra.planning import OneStepSearch, RandomShooting
 from percepts.agents.cobra.rewards import DeepSetsHead, FlatHead, RewardModel, SumHead
-from percepts.agents.cobra.snapshots import read_snapshot, write_snapshot
 from percepts.agents.cobra.task import TaskPhase
+from percepts.agents.snapshots import read_snapshot, write_snapshot
 from percepts.agents.spriteworld_policies import success_rate
 from percepts.core.config import from_json, to_json
 from percepts.core.errors import CheckpointError, ConfigError, NonFiniteError

@@ -23,14 +23,14 @@ from typing import Any, Literal
 
 import torch
 
-from percepts.agents.cobra import stages
+from percepts.agents import stages
 from percepts.agents.cobra.evaluate import Curve, evaluate
 from percepts.agents.cobra.exploration import Explorer
 from percepts.agents.cobra.fine_tuning import with_vision
 from percepts.agents.cobra.learning import ExplorationRun, TaskRun
 from percepts.agents.cobra.planning import Planner, SearchAgent
 from percepts.agents.cobra.scores import note_score, read_scores
-from percepts.agents.cobra.settings import PipelineSettings, TrainedVision
+from percepts.agents.cobra.settings import PipelineSettings, TrainedVision, advice
 from percepts.agents.cobra.slot_models import ModelSlots, SingleSlot
 from percepts.agents.cobra.slots import SlotEncoder
 from percepts.agents.cobra.transition import SlotTransition
@@ -208,7 +208,7 @@ class CobraAgent(Configurable):
             RunError: it is not learned yet.
         """
         path, settings = self._task_path(task), self._task_run(task)
-        fix = stages.advice(self.path, {f"task --task {task}": f"agent.train_task('{task}')"})
+        fix = advice(self.path, {f"task --task {task}": f"agent.train_task('{task}')"})
         found = stages.read_result(path, "task", "acting in it", fix)
         stages.check(self.task_stage(task), Run(path))
         phase = settings.build_learning(*self.frozen(), self._device).phase
@@ -306,7 +306,7 @@ class CobraAgent(Configurable):
     def _next_step(self) -> str:
         vision = self.config.vision is not None and stages.status_of(self.vision_path) != "finished"
         first = {"vision": "agent.train_vision()"} if vision else {}
-        return stages.advice(self.path, first | {"explore": "agent.explore()"})
+        return advice(self.path, first | {"explore": "agent.explore()"})
 
     def _seen_by(self, needed_for: str) -> dict[str, str]:
         """The fingerprint of the trained vision, where there is one."""

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Literal
 
 from percepts.agents.cobra.curiosity import Curiosity
@@ -85,3 +87,14 @@ class TrainedVision(Config):
 
     kind: Literal["slots", "single"] = "slots"
     full_share: float = FULL_SHARE
+
+
+def advice(pipeline: Path, calls: Mapping[str, str]) -> str:
+    """What to do next, on the command line or in Python.
+
+    Args:
+        pipeline: its folder.
+        calls: what Python calls the stages, by what follows --stage on the command line; in their order.
+    """
+    words = f"percepts train cobra --resume {pipeline} --stage {', then --stage '.join(calls)}"
+    return f"{words} (in Python: {', then '.join(calls.values())})"

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from percepts.agents.agent import Observation
 from percepts.agents.cobra.slots import SlotEncoder, SlotState
-from percepts.agents.cobra.snapshots import tensors_of, with_tensors_of
+from percepts.agents.snapshots import tensors_of, with_tensors_of
 from percepts.core.errors import ConfigError
 from percepts.envs.spriteworld.arena import Arena, ArenaState, Outcome
 from percepts.envs.spriteworld.observations import Observer

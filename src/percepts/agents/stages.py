@@ -1,6 +1,6 @@
 """The stages of a pipeline on disk: each a run folder of its own, resumed to the same bits, in their order.
 
-    pipeline/
+    pipeline/                        COBRA's; a training of Alchemy's learners is one such stage alone
         config.json, run.json        the whole configuration, and what became of it
         vision/                      a training run of the vision, where there is one to train
         explore/
@@ -26,7 +26,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from percepts.agents.cobra.snapshots import PLAIN, read_snapshot, write_snapshot
+from percepts.agents.snapshots import PLAIN, read_snapshot, write_snapshot
 from percepts.core.config import Config, to_json
 from percepts.core.errors import CheckpointError, ConfigError, PerceptsError, RunError
 from percepts.core.files import write_json
@@ -35,6 +35,9 @@ from percepts.core.results import plain
 from percepts.core.runs import Run, now, provenance
 from percepts.training.setup import StopSignal
 
+Kind = Literal["exploration", "task", "alchemy"]
+MARKS: dict[Kind, str] = {"exploration": "COBRA exploration", "task": "COBRA task", "alchemy": "Alchemy learner"}
+"""What checkpoints of a kind of stage say that they are."""
 RESULT = "result"
 SAVE_EVERY = 20.0
 """Seconds between two checkpoints."""
@@ -75,13 +78,13 @@ class Stage:
     """One stage of a pipeline.
 
     Attributes:
-        kind: "exploration" or "task"; what its checkpoints are marked with.
+        kind: which stage; its checkpoints are marked with it.
         path: its folder.
         settings: everything that determines it, beside what it is built on.
         built_on: fingerprints of the results of earlier stages, by name.
     """
 
-    kind: Literal["exploration", "task"]
+    kind: Kind
     path: Path
     settings: Config
     built_on: Mapping[str, str] = field(default_factory=dict)
@@ -89,7 +92,7 @@ class Stage:
     @property
     def mark(self) -> str:
         """What its checkpoints say that they are."""
-        return f"COBRA {self.kind}"
+        return MARKS[self.kind]
 
 
 @dataclass(frozen=True)
@@ -167,7 +170,7 @@ def check(stage: Stage, run: Run) -> None:
         )
 
 
-def read_result(path: Path, kind: Literal["exploration", "task"], needed_for: str, fix: str) -> dict[str, Any]:
+def read_result(path: Path, kind: Kind, needed_for: str, fix: str) -> dict[str, Any]:
     """The result of a finished stage.
 
     Args:
@@ -181,7 +184,7 @@ def read_result(path: Path, kind: Literal["exploration", "task"], needed_for: st
         CheckpointError: the result is damaged, or that of another stage.
     """
     _check_finished(path, needed_for, fix)
-    return read_snapshot(path / RESULT, f"COBRA {kind} result")
+    return read_snapshot(path / RESULT, f"{MARKS[kind]} result")
 
 
 def fingerprint(path: Path, needed_for: str, fix: str) -> str:
@@ -201,17 +204,6 @@ def status_of(path: Path) -> str:
     """What run.json says of the stage in `path`; "missing" where there is none."""
     run = Run(path)
     return run.info().get("status", "unknown") if run.info_file.is_file() else "missing"
-
-
-def advice(pipeline: Path, calls: Mapping[str, str]) -> str:
-    """What to do next, on the command line or in Python.
-
-    Args:
-        pipeline: its folder.
-        calls: what Python calls the stages, by what follows --stage on the command line; in their order.
-    """
-    words = f"percepts train cobra --resume {pipeline} --stage {', then --stage '.join(calls)}"
-    return f"{words} (in Python: {', then '.join(calls.values())})"
 
 
 def _check_finished(path: Path, needed_for: str, fix: str) -> None:
