@@ -7,7 +7,10 @@ import pkgutil
 
 from percepts.core.optional import available
 
-ROOMS = ("data", "envs", "factors", "objects", "relations", "views", "concepts", "annotation", "agents", "training")
+ROOMS = (
+    "data", "envs", "foundation", "factors", "objects", "relations", "views", "concepts", "annotation", "agents",
+    "training",
+)  # fmt: skip
 
 
 def load_rooms() -> None:
