@@ -182,11 +182,12 @@ def test_arms_differ_from_the_whole_in_one_thing() -> None:
             CURIOUS: set(),
             FLAT: set(),
             VECTOR: {"encoder", "exploration"},
+            arms_of.VECTOR_OBJECTS: {"encoder", "exploration"},
             arms_of.FEWER_SPRITES: {"exploration_task"},
             arms_of.VECTOR_FEWER: set(settings),
         }
         assert changed == expected.get(arm, {"exploration"}), arm
-        assert bool(tasks) == (arm in (FLAT, VECTOR)), arm
+        assert bool(tasks) == (arm in (FLAT, VECTOR, arms_of.VECTOR_OBJECTS)), arm
         assert config.exploration.steps == whole.exploration.steps
         assert from_json(to_json(config), CobraAgent.Config) == config
     assert len({shared_stages(config)["explore"] for config in found.values()}) == len(found) - 1
@@ -363,7 +364,7 @@ def test_plates_of_nothing_say_so() -> None:
 
 
 def test_no_arm_is_trained_again(done: Done, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("percepts.agents.cobra.stages._carry_out", None)
+    monkeypatch.setattr("percepts.agents.cobra.agent.stages._carry_out", None)
     size = Sizes(factors=tiny_on_factors, pictures=tiny_on_pictures, **TINY)
     with contextlib.redirect_stdout(io.StringIO()):
         again = train_pipelines(arms(size), done.folder, workers=0)

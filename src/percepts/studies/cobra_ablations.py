@@ -39,6 +39,7 @@ from percepts.studies.cobra_ablations_arms import (
     TUNED,
     VECTOR,
     VECTOR_FEWER,
+    VECTOR_OBJECTS,
     can_fine_tune,
     factor_arms,
     on_factors,
@@ -195,13 +196,16 @@ def _judged() -> list[Claim]:
 
 def _objects() -> list[Claim]:
     """2: objects against one vector."""
-    told = {CURIOUS: "objects", FLAT: "objects, flat reward predictor", VECTOR: "one vector"}
+    told = {CURIOUS: "objects", FLAT: "objects, flat reward predictor", VECTOR: "one vector",
+            VECTOR_OBJECTS: "one vector, random-object exploration"}  # fmt: skip
     found = []
     for arm, name in told.items():
         found.append(row(f"{name}: success in {POSITION}, the worse of the modes", _worse(arm, POSITION), SETS))
         for mode, words in {"train": "as in training", "test": "with one target more"}.items():
             found.append(row(f"{name}: success in {TARGETS} {words}", _mean(numbers.success, arm, TARGETS, mode), SETS))
-    return [*found, row("one vector: error of the dynamics on clicks into sprites", _mean(numbers.errors, VECTOR))]
+    for arm in (VECTOR, VECTOR_OBJECTS):
+        found.append(row(f"{told[arm]}: error of the dynamics on clicks into sprites", _mean(numbers.errors, arm)))
+    return found
 
 
 def _losses() -> list[Claim]:
@@ -250,7 +254,8 @@ def _sprites() -> list[Claim]:
     """7: the exploration knew fewer sprites."""
     error = "error of the dynamics on clicks among 4 to 6 sprites"
     told = {CURIOUS: "objects, explored with 1 to 6", FEWER_SPRITES: "objects, explored with 1 to 3",
-            VECTOR: "one vector, explored with 1 to 6", VECTOR_FEWER: "one vector, explored with 1 to 3"}  # fmt: skip
+            VECTOR_OBJECTS: "one vector, random-object exploration with 1 to 6",
+            VECTOR_FEWER: "one vector, random-object exploration with 1 to 3"}  # fmt: skip
     return [
         *(row(f"{name}: {error}", _mean(numbers.errors, arm, "objects/4 to 6")) for arm, name in told.items()),
         *(

@@ -12,7 +12,7 @@ from typing import Any
 
 from percepts.agents.cobra.agent import CobraAgent
 from percepts.agents.cobra.curiosity import Curiosity
-from percepts.agents.cobra.exploration import RandomObject, Uniform
+from percepts.agents.cobra.exploration import CriticPolicy, RandomObject, Uniform
 from percepts.agents.cobra.presets import (
     FEWER,
     PLAIN,
@@ -38,14 +38,17 @@ TASKS = (POSITION, TARGETS, DISTRACTORS, SORTING)
 SPRITES = 6
 """Places for sprites in all arms: those with a flat head or one vector need a fixed number."""
 WIDE = (256, 256)
-"""Layers of the transition model of one vector: wider than that of a slot, as it has to know all places."""
+"""Layers of the transition model and the critic of one vector: wider than those of a slot, as they have to know all
+places."""
 FINE_TUNING = 1e-4
 """Learning rate of a vision that is not frozen (proposed)."""
 
 CURIOUS, RANDOM, OBJECTS, BINS = "curious", "random", "random objects", "recursive bins"
 FLAT, VECTOR = "flat head", "one vector"
 HUNGARIAN, NEAREST = "matched one to one", "matched to the nearest"
-FEWER_SPRITES, VECTOR_FEWER = "1 to 3 sprites", "one vector, 1 to 3 sprites"
+FEWER_SPRITES = "1 to 3 sprites"
+VECTOR_OBJECTS, VECTOR_FEWER = "one vector, random objects", "one vector, random objects, 1 to 3 sprites"
+"""One vector need not find by itself what moves. So that there is something to learn from, others click for it."""
 PIXELS, PIXELS_HUNGARIAN, PIXELS_NEAREST, TUNED = (
     "pictures",
     f"pictures, {HUNGARIAN}",
@@ -117,20 +120,23 @@ def factor_arms(whole: CobraAgent.Config) -> dict[str, CobraAgent.Config]:
     loss, reads = whole.exploration.loss, whole.encoder
     assert isinstance(reads, OracleFactors.Config)
     joined = JoinedFactors.Config(slots=SPRITES, shape=reads.shape)
-    vector = replace(explored(transition=SlotTransition.Config(hidden=WIDE)), encoder=joined)
+    wide = {"transition": SlotTransition.Config(hidden=WIDE), "explorer": CriticPolicy.Config(hidden=WIDE)}
+    vector = with_head(
+        replace(explored(POSITION, TARGETS, **wide), encoder=joined), SumHead.Config(reads=joined.columns(PLAIN))
+    )
+    clicks = replace(vector, exploration=replace(vector.exploration, explorer=RandomObject.Config()))
     return {
         CURIOUS: whole,
         RANDOM: explored(POSITION, explorer=Uniform.Config()),
         OBJECTS: explored(POSITION, explorer=RandomObject.Config()),
         BINS: explored(POSITION, explorer=RecursiveBinPolicy.Config()),
         FLAT: with_head(only(whole, POSITION, TARGETS), FlatHead.Config(reads=PLAIN)),
-        VECTOR: with_head(
-            replace(vector, tasks=only(whole, POSITION, TARGETS).tasks), SumHead.Config(reads=joined.columns(PLAIN))
-        ),
+        VECTOR: vector,
+        VECTOR_OBJECTS: clicks,
         HUNGARIAN: explored(POSITION, loss=replace(loss, kind="hungarian")),
         NEAREST: explored(POSITION, loss=replace(loss, kind="nearest")),
         FEWER_SPRITES: replace(only(whole, DISTRACTORS), exploration_task=FEWER),
-        VECTOR_FEWER: replace(vector, exploration_task=FEWER),
+        VECTOR_FEWER: replace(clicks, exploration_task=FEWER, tasks={}),
     }
 
 

@@ -27,6 +27,7 @@ from percepts.studies.cobra_ablations_arms import (
     TUNED,
     VECTOR,
     VECTOR_FEWER,
+    VECTOR_OBJECTS,
 )
 from percepts.studies.cobra_ablations_measures import SWAPS
 from percepts.studies.cobra_ablations_plates import Bars, bars_plate, search_plate
@@ -70,10 +71,12 @@ def exploration(results: Results) -> Plate:
 
 def objects(results: Results) -> Plate:
     """2: objects against one vector."""
-    arms = {CURIOUS: "objects", FLAT: "objects, flat reward", VECTOR: "one vector"}
+    arms = {CURIOUS: "objects", FLAT: "objects, flat reward", VECTOR: "one vector",
+            VECTOR_OBJECTS: "one vector, helped"}  # fmt: skip
     caption = (
         f"{SEEN}The same true factors as objects, as objects with a reward predictor that needs them in a fixed order "
-        "and number (empty places filled up), and as one vector. More targets: one in training, two held out."
+        "and number (empty places filled up), and as one vector; helped: its exploration clicks into sprites by the "
+        "ground truth. More targets: one in training, two held out."
     )
     panels = [_success(results, arms, task) for task in (POSITION, TARGETS)]
     return bars_plate([*panels, _errors(results, arms, {"objects/1 to 6": "clicks into sprites"})], caption)
@@ -136,13 +139,14 @@ def sprites(results: Results) -> Plate:
     arms = {
         CURIOUS: "objects, 1 to 6",
         FEWER_SPRITES: "objects, 1 to 3",
-        VECTOR: "one vector, 1 to 6",
+        VECTOR_OBJECTS: "one vector, 1 to 6",
         VECTOR_FEWER: "one vector, 1 to 3",
     }
     names = {"objects/1 to 3": "among 1 to 3 sprites", "objects/4 to 6": "among 4 to 6 sprites"}
     caption = (
-        f"{SEEN}Explorations with up to six or up to three sprites. Left: error of the dynamics on clicks into "
-        "sprites. Right: a task with three sprites in training and four held out."
+        f"{SEEN}Explorations with up to six or up to three sprites; curious, but for one vector, whose clicks into "
+        "sprites are given. Left: error on clicks into sprites. Right: a task with three sprites in training and four "
+        "held out."
     )
     tasked = {arm: told for arm, told in arms.items() if arm in (CURIOUS, FEWER_SPRITES)}
     return bars_plate([_errors(results, arms, names), _success(results, tasked, DISTRACTORS)], caption)
