@@ -37,8 +37,8 @@ class Judgement:
         improvement: late less first, by games.
         robust_improvement: late less the mean of the first half.
         drop: n of the first trial after the switch less late; None without a switch.
-        recovery: mean of n over the second half of the trials after the switch less that of the first one; None without.
-        late_after: mean of n over that second half; None without.
+        recovery: mean of n over the second half of the trials after the switch less that of the first one.
+        late_after: mean of n over that second half. The last two are None without a switch, too.
         invalid_rate: share of replies that came to nothing.
         vain_rate: share of potions that changed nothing.
     """
