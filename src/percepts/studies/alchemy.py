@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from percepts.agents.agent import Agent
     from percepts.agents.alchemy.playing import Played
     from percepts.envs.alchemy.table import Table
+    from percepts.report.plates import Plate
 
 EPISODES, FEWER, PROBED = 1000, 200, 20
 """Episodes of players that are cheap, of those that plan with a belief, and runs of a microprobe."""
@@ -234,11 +235,25 @@ CLAIMS = (
     ),
 )
 
+SHOWN = (CEILING, QMDP, "Thompson", "level 3", "model-free", FLOOR)
+"""Players whose trials are drawn."""
+
+
+def figures(results: Results) -> dict[str, Plate]:
+    """Scores by trial, and what could be known."""
+    from percepts.studies.alchemy_plates import entropy_plate, trials_plate
+
+    players = results.across["players"]
+    return {"trials": trials_plate(players, SHOWN), "entropy": entropy_plate(players)}
+
+
 STUDY = Study(
     name="alchemy",
     title="Alchemy: what knowing the chemistry is worth",
     presets={
-        "tiny": Scale(seeds=(0,), agents=partial(measure, episodes=8, fewer=4, probed=2, only=("level 3",))),
-        "cpu": Scale(seeds=(0,), agents=measure, claims=CLAIMS),
+        "tiny": Scale(
+            seeds=(0,), agents=partial(measure, episodes=8, fewer=4, probed=2, only=("level 3",)), figures=figures
+        ),
+        "cpu": Scale(seeds=(0,), agents=measure, claims=CLAIMS, figures=figures),
     },
 )
