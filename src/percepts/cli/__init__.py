@@ -19,6 +19,7 @@ HELP = f"""percepts {__version__}: learn factors, objects, relations and concept
   percepts train PRESET          train, measure and report; --help lists every setting
   percepts train --resume RUN    continue a run to the bits of an unbroken one
   percepts train cobra           train an agent: vision, exploration, tasks, evaluation
+  percepts train alchemy         train a learner at the table of Alchemy
   percepts evaluate RUN          measure a run again
   percepts report RUN            write its report.html again
   percepts runs list [FOLDER]    the runs in a folder; also: runs show RUN, runs diff RUN RUN

@@ -1,16 +1,16 @@
-"""Commands that train agents: pipelines of several stages in one folder."""
+"""Commands that train agents: pipelines of several stages in one folder, and learners of Alchemy."""
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from percepts.cli.words import command_parser, usage
 
 if TYPE_CHECKING:
     from percepts.agents.cobra.agent import CobraAgent
+    from percepts.agents.meta_rl.training import AlchemyTraining
 
-AGENTS = ("cobra",)
-"""What `percepts train` knows beside presets of models."""
 STAGES = ("vision", "explore", "task", "evaluate")
 OF_TASKS = ("task", "evaluate")
 
@@ -102,6 +102,90 @@ def show_pipeline(agent: CobraAgent) -> str:
     return "\n\n".join(parts)
 
 
+def train_alchemy(words: list[str]) -> int:
+    """Train a learner at the table of Alchemy, and measure how it plays episodes that it was not trained on."""
+    options, settings = _alchemy_options(words)
+    from percepts.agents.meta_rl.training import settings_of, train
+
+    if options.resume is not None and (settings or options.out or options.preset or options.seed is not None):
+        raise usage("--resume goes on with a training as it is", f"percepts train alchemy --resume {options.resume}")
+    config = settings_of(options.resume) if options.resume is not None else _alchemy_config(options, settings)
+    if options.print_config:
+        import json
+
+        from percepts.core.config import to_json
+
+        print(json.dumps(to_json(config), indent=2))
+        return 0
+    from percepts.cli.training import fresh_folder
+
+    path = options.resume or options.out or fresh_folder("alchemy")
+    print(f"training {path}: {config.steps:,} steps of {config.arenas} tables, seed {config.seed}", flush=True)
+    outcome = train(config, path)
+    if outcome.status == "interrupted":
+        print(f"stopped and saved. Continue: percepts train alchemy --resume {path}")
+        return 130
+    print(show_scores(outcome.run.evaluation() or {}))
+    return 0
+
+
+def show_scores(scores: dict[str, Any]) -> str:
+    """How a learner played, for the terminal."""
+    from percepts.core.tables import number, table
+
+    trials = " ".join(f"{score:.1f}" for score in scores["per_trial"])
+    rows = [[number(scores["score"]), number(scores["standard_error"]), number(scores["adaptation"]), trials]]
+    return table(["score", "standard error", "late - early", "by trial"], rows)
+
+
+def _alchemy_options(words: list[str]) -> tuple[Any, list[str]]:
+    examples = (
+        "percepts train alchemy --preset cpu --out runs/alchemy       minutes on two cores",
+        "percepts train alchemy --resume runs/alchemy                 go on where it was stopped",
+        "percepts train alchemy --preset cpu --steps 2000000 --table.level no-bottleneck",
+        "percepts train alchemy --preset cpu --print-config           every setting; each of them is a flag",
+    )
+    parser = command_parser(train_alchemy, *examples)
+    parser.prog = "percepts train alchemy"
+    parser.add_argument("--preset", help="cpu (the default); an unknown name lists all of them")
+    parser.add_argument("--resume", metavar="FOLDER", help="go on with a training")
+    parser.add_argument("--out", metavar="FOLDER", help="where it goes; by default runs/alchemy-TIME")
+    parser.add_argument("--seed", type=int, help="of everything")
+    parser.add_argument("--print-config", action="store_true", help="show the whole configuration and train nothing")
+    return parser.parse_known_args(words)
+
+
+def _alchemy_config(options: Any, settings: list[str]) -> AlchemyTraining.Config:
+    import tyro
+
+    from percepts.agents.meta_rl.presets import TRAININGS
+    from percepts.agents.meta_rl.training import AlchemyTraining
+
+    config = _preset("Alchemy", options, TRAININGS)
+    return tyro.cli(
+        AlchemyTraining.Config,
+        default=config,
+        args=settings,
+        prog="percepts train alchemy",
+        config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
+    )
+
+
+def _preset(agent: str, options: Any, known: Mapping[str, Callable[[], Any]]) -> Any:
+    """The configuration of a preset, with the seed that was given."""
+    import dataclasses
+
+    from percepts.core.errors import nearest
+
+    name = options.preset or "cpu"
+    if name not in known:
+        close = nearest(name, known)
+        hint = f", did you mean '{close}'?" if close else ""
+        raise usage(f"{agent} has no preset '{name}'{hint}", "one of " + ", ".join(known))
+    config = known[name]()
+    return config if options.seed is None else dataclasses.replace(config, seed=options.seed)
+
+
 def _options(words: list[str]) -> tuple[Any, list[str]]:
     examples = (
         "percepts train cobra --preset cpu --out runs/cobra      oracle slots, minutes on two cores",
@@ -125,25 +209,14 @@ def _options(words: list[str]) -> tuple[Any, list[str]]:
 
 
 def _config(options: Any, settings: list[str]) -> CobraAgent.Config:
-    import dataclasses
-
     import tyro
 
     from percepts.agents.cobra.agent import CobraAgent
     from percepts.agents.cobra.presets import PIPELINES
-    from percepts.core.errors import nearest
 
-    name = options.preset or "cpu"
-    if name not in PIPELINES:
-        close = nearest(name, PIPELINES)
-        hint = f", did you mean '{close}'?" if close else ""
-        raise usage(f"COBRA has no preset '{name}'{hint}", "one of " + ", ".join(PIPELINES))
-    config = PIPELINES[name]()
-    if options.seed is not None:
-        config = dataclasses.replace(config, seed=options.seed)
     return tyro.cli(
         CobraAgent.Config,
-        default=config,
+        default=_preset("COBRA", options, PIPELINES),
         args=settings,
         prog="percepts train cobra",
         config=(tyro.conf.AvoidSubcommands, tyro.conf.FlagConversionOff),
@@ -156,3 +229,7 @@ def _vision_of(agent: CobraAgent) -> str:
     if agent.config.vision is not None:
         return type_name(type(agent.config.vision.model))
     return type_name(type(agent.config.encoder))
+
+
+AGENTS = {"cobra": train_cobra, "alchemy": train_alchemy}
+"""What `percepts train` knows beside presets of models."""

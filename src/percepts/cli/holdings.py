@@ -72,6 +72,8 @@ def _kind(info: Mapping[str, Any]) -> str:
     """By run.json. A training of a model says nothing, but for the vision of a pipeline, which is one, too."""
     if "kind" in info:
         return str(info["kind"])
+    if info.get("stage") == "alchemy":
+        return "alchemy"
     return "stage" if info.get("stage", "vision") != "vision" else "model"
 
 
@@ -96,10 +98,21 @@ def _report_pipeline(folder: Path, _: list[str]) -> int:
     return 0
 
 
+def _resume_alchemy(_: Path, words: list[str]) -> int:
+    from percepts.cli.agents import train_alchemy
+
+    return train_alchemy(words)
+
+
 HOLDINGS = {
     "cobra": Holding(
         "a pipeline of COBRA",
         {"train --resume": _resume_pipeline, "evaluate": _evaluate_pipeline, "report": _report_pipeline},
+    ),
+    "alchemy": Holding(
+        "a learner of Alchemy",
+        {"train --resume": _resume_alchemy},
+        instead="percepts.agents.meta_rl.open_agent in Python",
     ),
     "stage": Holding("one stage of a pipeline", instead="percepts {command} with the folder of the pipeline"),
     "agent": Holding("a model-free baseline", instead="percepts.agents.model_free_runs in Python"),

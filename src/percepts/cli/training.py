@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import TYPE_CHECKING, Any
 
-from percepts.cli.agents import AGENTS, train_cobra
+from percepts.cli.agents import AGENTS
 from percepts.cli.holdings import command_of
 from percepts.cli.words import command_parser, usage
 
@@ -23,7 +23,7 @@ examples
 def train(words: list[str]) -> int:
     """Train a preset, or resume a run; then measure it and write its report."""
     if words and words[0] in AGENTS:
-        return train_cobra(words[1:])
+        return AGENTS[words[0]](words[1:])
     options, rest = _train_options(words)
     if options.resume is None and options.preset is None:
         raise usage("percepts train needs a preset or --resume RUN", "percepts train demo, or percepts presets")
@@ -140,12 +140,14 @@ def _train_options(words: list[str]) -> tuple[Any, list[str]]:
         "percepts train demo --steps 2000 --lr 1e-3 --model.gamma 10",
         "percepts train --resume runs/demo --max-minutes 10",
         "percepts train cobra --preset cpu",
+        "percepts train alchemy --preset cpu",
     )
     parser = command_parser(train, *examples, add_help=asked)
     parser.usage = (
         "percepts train PRESET [--out FOLDER] [--print-config] [settings]\n"
         "       percepts train --resume RUN [settings]\n"
         "       percepts train cobra [--preset NAME] [--stage STAGE]\n"
+        "       percepts train alchemy [--preset NAME]\n"
         "       percepts presets lists the presets; percepts train PRESET --help lists every setting"
     )
     parser.add_argument("--resume", metavar="RUN", help="continue a run; steps, limits and logging may change")

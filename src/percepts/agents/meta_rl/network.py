@@ -9,12 +9,15 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
+from typing import Self
 
 import torch
 from jaxtyping import Bool, Float, Int64
 from torch import Tensor, nn
 
 from percepts.agents.meta_rl.cores import LSTM, Core, FeedForward, State
+from percepts.agents.meta_rl.episodic import EpisodicPlanning
+from percepts.agents.meta_rl.transformer import TransformerMemory
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError
@@ -42,6 +45,11 @@ class Found:
         """Of chosen actions."""
         return self.log_probs.gather(2, action[..., None])[..., 0]
 
+    def before_last(self) -> Self:
+        """Of all steps but the last."""
+        predictions = {name: part[:-1] for name, part in self.predictions.items()}
+        return type(self)(self.log_probs[:-1], self.legal[:-1], self.value[:-1], self.normalised[:-1], predictions)
+
     @property
     def entropy(self) -> Float[Tensor, "steps batch"]:
         """Of the policy, in nats."""
@@ -67,7 +75,9 @@ class ActorCritic(nn.Module, Configurable):
                 None leaves returns as they are.
         """
 
-        core: FeedForward.Config | LSTM.Config = field(default_factory=FeedForward.Config)
+        core: FeedForward.Config | LSTM.Config | TransformerMemory.Config | EpisodicPlanning.Config = field(
+            default_factory=FeedForward.Config
+        )
         popart: float | None = None
 
         def __post_init__(self) -> None:

@@ -21,6 +21,7 @@ import torch
 from percepts.agents import stages
 from percepts.agents.agent import Agent
 from percepts.agents.alchemy.playing import Played, play
+from percepts.agents.meta_rl.a2c import AdvantageActorCritic
 from percepts.agents.meta_rl.acting import NetworkAgent
 from percepts.agents.meta_rl.arenas import Arenas
 from percepts.agents.meta_rl.network import ActorCritic
@@ -28,6 +29,8 @@ from percepts.agents.meta_rl.ppo import ProximalPolicy
 from percepts.agents.meta_rl.predictions import Predictions
 from percepts.agents.meta_rl.senses import Senses
 from percepts.agents.meta_rl.shaping import Shaping
+from percepts.agents.meta_rl.v_mpo import VMPO
+from percepts.agents.meta_rl.v_trace import VTrace
 from percepts.agents.stages import Stage, StageOutcome
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable, from_json
@@ -68,7 +71,9 @@ class AlchemyTraining(Configurable):
         table: Table.Config = field(default_factory=lambda: Table.Config(level="random-bottleneck"))
         senses: Senses.Config = field(default_factory=Senses.Config)
         network: ActorCritic.Config = field(default_factory=ActorCritic.Config)
-        learner: ProximalPolicy.Config = field(default_factory=ProximalPolicy.Config)
+        learner: ProximalPolicy.Config | VMPO.Config | VTrace.Config | AdvantageActorCritic.Config = field(
+            default_factory=ProximalPolicy.Config
+        )
         predictions: Predictions = field(default_factory=Predictions)
         shaping: Shaping | None = None
         reward_scale: float = 1 / 15
