@@ -2,7 +2,7 @@
 
 A file is a sequence of records: the length (8 bytes, little endian), its checksum (4 bytes), the payload, its checksum;
 the whole may be compressed with gzip or zlib. The checksum is CRC-32C, rotated right by 15 bits plus a constant
-("masked"). A payload is a protocol buffer:
+("masked"). A payload is a protocol buffer (see `protocol_buffers`):
 
     Example {1: Features {1 (repeated): Entry {1: name, 2: Feature}}}
     Feature {1: BytesList {1 (repeated): bytes} | 2: FloatList {1: float} | 3: Int64List {1: int}}
@@ -25,11 +25,11 @@ from numpy.typing import NDArray
 
 from percepts.core.errors import DataError
 from percepts.data.crc32c import crc32c
+from percepts.data.protocol_buffers import BYTES, fields, integers
 
 _READ = 1 << 20
 _LONGEST = 1 << 31  # a longer record is a sign of another kind of file
 _MASK_DELTA = 0xA282EAD8
-_VARINT, _FIXED64, _BYTES, _FIXED32 = 0, 1, 2, 5
 
 Feature = NDArray[np.uint8] | NDArray[np.float32] | NDArray[np.int64]
 """The values of a feature, one axis: the joined bytes of a bytes list, or numbers."""
@@ -206,11 +206,11 @@ def parse_example(payload: bytes, names: frozenset[str] | None = None) -> dict[s
         ValueError: not the bytes of an Example.
     """
     features: dict[str, Feature] = {}
-    for field, kind, start, end in _fields(payload, 0, len(payload)):
-        if field != 1 or kind != _BYTES:
+    for field, kind, start, end in fields(payload, 0, len(payload)):
+        if field != 1 or kind != BYTES:
             continue
-        for entry, entry_kind, first, last in _fields(payload, start, end):
-            if entry == 1 and entry_kind == _BYTES:
+        for entry, entry_kind, first, last in fields(payload, start, end):
+            if entry == 1 and entry_kind == BYTES:
                 name, span = _entry(payload, first, last)
                 if names is None or name in names:
                     features[name] = _feature(payload, *span)
@@ -220,23 +220,23 @@ def parse_example(payload: bytes, names: frozenset[str] | None = None) -> dict[s
 def _entry(data: bytes, start: int, end: int) -> tuple[str, tuple[int, int]]:
     """The name of a feature, and where it lies."""
     name, span = "", (0, 0)
-    for field, kind, first, last in _fields(data, start, end):
-        if kind == _BYTES and field == 1:
+    for field, kind, first, last in fields(data, start, end):
+        if kind == BYTES and field == 1:
             name = data[first:last].decode("utf-8")
-        elif kind == _BYTES and field == 2:
+        elif kind == BYTES and field == 2:
             span = (first, last)
     return name, span
 
 
 def _feature(data: bytes, start: int, end: int) -> Feature:
-    for field, kind, first, last in _fields(data, start, end):
-        if kind == _BYTES and field == 1:
+    for field, kind, first, last in fields(data, start, end):
+        if kind == BYTES and field == 1:
             return np.frombuffer(_joined(data, first, last), np.uint8)
-        if kind == _BYTES and field == 2:
-            pieces = [data[a:b] for number, _, a, b in _fields(data, first, last) if number == 1]
+        if kind == BYTES and field == 2:
+            pieces = [data[a:b] for number, _, a, b in fields(data, first, last) if number == 1]
             return np.frombuffer(b"".join(pieces), "<f4").astype(np.float32)
-        if kind == _BYTES and field == 3:
-            return np.array(list(_integers(data, first, last)), np.int64)
+        if kind == BYTES and field == 3:
+            return integers(data, first, last, 1)
     return np.empty(0, np.uint8)
 
 
@@ -248,41 +248,4 @@ def _joined(data: bytes, start: int, end: int) -> bytes:
         view = np.frombuffer(data, np.uint8, end - start, start).reshape(triples, 3)
         if (view[:, 0] == 0x0A).all() and (view[:, 1] == 1).all():
             return view[:, 2].tobytes()
-    return b"".join(data[a:b] for number, _, a, b in _fields(data, start, end) if number == 1)
-
-
-def _integers(data: bytes, start: int, end: int) -> Iterator[int]:
-    for number, kind, first, last in _fields(data, start, end):
-        if number == 1 and kind in (_VARINT, _BYTES):
-            while first < last:
-                value, first = _varint(data, first, last)
-                yield value - (1 << 64) if value >= 1 << 63 else value
-
-
-def _fields(data: bytes, start: int, end: int) -> Iterator[tuple[int, int, int, int]]:
-    """(number, kind, first byte, byte behind the last) of every field of a message."""
-    while start < end:
-        tag, start = _varint(data, start, end)
-        number, kind = tag >> 3, tag & 7
-        if kind == _BYTES:
-            size, start = _varint(data, start, end)
-        elif kind == _VARINT:
-            size = _varint(data, start, end)[1] - start
-        elif kind in (_FIXED32, _FIXED64):
-            size = 4 if kind == _FIXED32 else 8
-        else:
-            raise ValueError(f"a field of kind {kind}")
-        if number == 0 or start + size > end:
-            raise ValueError("a field that is longer than its message")
-        yield number, kind, start, start + size
-        start += size
-
-
-def _varint(data: bytes, start: int, end: int) -> tuple[int, int]:
-    """A number of 7 bits a byte, and the place behind it."""
-    value = 0
-    for place in range(start, min(end, start + 10)):
-        value |= (data[place] & 0x7F) << 7 * (place - start)
-        if data[place] < 0x80:
-            return value, place + 1
-    raise ValueError("a number that does not end")
+    return b"".join(data[a:b] for number, _, a, b in fields(data, start, end) if number == 1)
