@@ -308,6 +308,7 @@ class EnvironmentContract:
                 envs.reset(options={"reset_mask": mask})
         assert_same(envs.reset(seed=SEED)[0], first)
 
+    @pytest.mark.usefixtures("unchecked_shapes")
     def test_the_twin_refuses_what_the_single_one_does(self, many: Many) -> None:
         envs = many(2, autoreset_mode=AutoresetMode.DISABLED)
         action = next(actions_of(envs.action_space, 1))

@@ -247,6 +247,7 @@ def good(actions: ActionSpace, rows: int = 3) -> Tensor:
     return actions.of_uniform(torch.full((rows, *actions.uniform_shape), 0.3, dtype=torch.float64))
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @kinds
 def test_actions_of_another_shape_or_kind(actions: ActionSpace) -> None:
     state, action = crowd(3), good(actions)

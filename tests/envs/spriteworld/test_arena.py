@@ -132,7 +132,7 @@ def test_an_episode_that_is_over_stands_still() -> None:
     over[3] = True
     state = replace(state, finished=over)
     after, outcome = arena.step(state, act(0.5, 0.5, 0.9, 0.9).expand(8, -1))
-    assert same(after.rows(3), replace(state.rows(3), finished=after.finished[3]))
+    assert same(after.rows([3]), replace(state.rows([3]), finished=after.finished[[3]]))
     assert (float(outcome.reward[3]), int(outcome.hit[3]), outcome.motion[3].tolist()) == (0.0, -1, [0.0, 0.0])
     assert not outcome.moved[3].any()
     alive = ~over
@@ -161,6 +161,7 @@ def test_restart_begins_the_next_episode_of_some_rows() -> None:
     assert same(arena.restart(alone, torch.tensor([True])), again.rows(slice(1, 2)))
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_seeds() -> None:
     arena = Arena.Config(generator=SOME).build()
     assert same(arena.reset([1, 2]), arena.reset([1, 2]))
@@ -348,6 +349,7 @@ def test_shapes_of_the_user() -> None:
         replace(arena.config, polygons=(((0.0, 0.0), (1.0, 0.0)),))
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_bad_actions_leave_the_state_as_it_is() -> None:
     arena = SETUPS["select"].build()
     state = arena.reset([0, 1])

@@ -237,7 +237,7 @@ def test_observations_can_be_written_to_without_harm() -> None:
 @pytest.mark.parametrize(
     "change",
     [
-        lambda one: one.moved(torch.full((4, 6, 2), 0.2), keep_in_frame=False),
+        lambda one: one.moved(torch.full((4, 6, 2), 0.2).double(), keep_in_frame=False),
         lambda one: one.with_shape((one.shape.clamp(0, 11) + 1) % 12),
         lambda one: one.with_angle(one.angle + 45),
         lambda one: one.with_scale(one.scale * 2),

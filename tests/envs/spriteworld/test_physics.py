@@ -178,7 +178,9 @@ def test_the_force_is_the_slope_of_the_potential() -> None:
         for axis in range(2):
             step = torch.zeros(5, 2, dtype=torch.float64)
             step[sprite, axis] = 1e-6
-            more, less = (physics.potential(state.moved(sign * step, False)) for sign in (1, -1))
+            more, less = (
+                physics.potential(state.moved((sign * step).expand(len(state), -1, -1), False)) for sign in (1, -1)
+            )
             torch.testing.assert_close(push[:, sprite, axis], (less - more) / 2e-6, atol=1e-6, rtol=1e-6)
 
 

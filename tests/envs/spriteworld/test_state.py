@@ -333,6 +333,7 @@ def test_outlines_that_cross_themselves_are_refused(corners: tuple) -> None:
         triangles(Polygon(corners))
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_bad_factors_are_named() -> None:
     with pytest.raises(DataError, match="angle = nan of sprite 1 in arena 0"):
         sprites({}, {"angle": math.nan})

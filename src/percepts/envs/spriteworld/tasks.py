@@ -345,8 +345,8 @@ def davies_bouldin(
 
 
 def _with_bonus(
-    reward: Float64[Tensor, " batch"], success: Bool[Tensor, " batch"], bonus: float, sparse: bool
-) -> Float64[Tensor, " batch"]:
+    reward: Float64[Tensor, "*all"], success: Bool[Tensor, "*all"], bonus: float, sparse: bool
+) -> Float64[Tensor, "*all"]:
     if bonus:
         reward = reward + bonus * success
     return torch.where(success, reward, 0.0) if sparse else reward
