@@ -115,6 +115,32 @@ def test_a_change_is_noticed_and_learned_anew() -> None:
     assert scores["reset"][4:].sum() > 1.2 * scores["carry"][4:].sum()
 
 
+class Restless(Qmdp):
+    """Plans in every step."""
+
+    def _settled(self, seen: TableView, mind: Mind, steps: torch.Tensor) -> torch.Tensor:
+        return torch.zeros_like(seen.here[:, 0])
+
+
+@pytest.mark.parametrize("memory", ["carry", "reset"])
+@pytest.mark.parametrize("settings", [{}, {"steps": 5}, {"steps": 3, "stones": 4}, {"switch_trials": (1,)}])
+def test_what_is_settled_need_not_be_planned_again(settings: dict[str, Any], memory: Memory) -> None:
+    table = Table.Config(trials=2, **{"steps": 14, **settings}).build()
+    fast, slow = (play(make(table, 5, memory), table, SEEDS).recording for make in (Qmdp, Restless))
+    assert fast is not None
+    assert slow is not None
+    assert torch.equal(fast.action, slow.action)
+
+
+@pytest.mark.parametrize("seed", [0, 4])
+def test_choices_stay_what_they_are(seed: int) -> None:
+    """Scores of a seed, and a number that says which actions were taken: as recorded when there was no short cut."""
+    played = play(Qmdp(table := Table.Config().build()), table, [seed])
+    assert played.recording is not None
+    taken = int((played.recording.action[0] * torch.arange(1, 201)).sum())
+    assert (float(played.totals[0]), taken) == {0: (309.0, 120785), 4: (240.0, 103946)}[seed]
+
+
 @pytest.mark.parametrize(
     "settings", [{"stones": 1, "potions": 3, "steps": 5}, {"steps": 4}, {"potions": 0}, {"stones": 4, "potions": 4}]
 )

@@ -26,10 +26,27 @@ from torch import Tensor
 
 from percepts.agents.agent import Observation
 from percepts.agents.alchemy.bots import Actions, Bot
-from percepts.agents.alchemy.oracle import action_of, bank, colour_counts, following, known_of, slot_of, values_of
+from percepts.agents.alchemy.oracle import (
+    Known,
+    action_of,
+    bank,
+    colour_counts,
+    following,
+    known_of,
+    slot_of,
+    values_of,
+)
 from percepts.agents.alchemy.plans import MERIT, best_plans
 from percepts.core.errors import ConfigError
-from percepts.envs.alchemy.chemistry import POTIONS, Chemistry, chemistry_tables
+from percepts.envs.alchemy.chemistry import (
+    GRAPHS,
+    POTION_MAPS,
+    POTIONS,
+    ROTATIONS,
+    STONE_MAPS,
+    Chemistry,
+    chemistry_tables,
+)
 from percepts.envs.alchemy.levels import Level
 from percepts.envs.alchemy.posterior import Posterior, PosteriorFilter
 from percepts.envs.alchemy.reading import TableView, read
@@ -109,6 +126,8 @@ class Believer(Bot):
         """The mind after a look at what came of the last action."""
         knowledge = knowledge_of(self.table.level, str(seen.colour.device))
         begun = mind.step == 0
+        if not begun.any() and not self._touched(mind).any():
+            return mind
         stone, potion, dipped = self._dips(seen, mind)
         if not (begun | dipped).any():
             return mind
@@ -131,6 +150,13 @@ class Believer(Bot):
             empty = knowledge.empty(posterior)
         supposed, streams = self._redrawn(knowledge, posterior, mind, ~empty, forgotten)
         return dataclasses.replace(mind, posterior=posterior, supposed=supposed, streams=streams)
+
+    def _touched(self, mind: Mind) -> Bool[Tensor, " batch"]:
+        """Whether the last action put a stone into a potion, or would have."""
+        if mind.action is None:
+            return torch.zeros_like(mind.step, dtype=torch.bool)
+        number = mind.action - self.actions.first
+        return (number >= 0) & (number % (self.actions.potions + 1) > 0)
 
     def _dips(self, seen: TableView, mind: Mind) -> tuple[Tensor, Tensor, Bool[Tensor, " batch"]]:
         """The stone and the potion of the last action, and whether it was a dip of which the outcome is visible."""
@@ -200,13 +226,17 @@ class Qmdp(Believer):
 
     def plan(self, seen: TableView, mind: Mind) -> Int64[Tensor, " batch"]:
         """The actions with the highest mean value."""
+        left = seen.here.any(1)
+        if not left.any():
+            return torch.full_like(mind.step, self.actions.enough)
         steps = self.table.config.steps - mind.step
-        worth = self._worth(seen, mind, steps)
+        known = known_of(seen, mind.supposed, self.samples)
+        worth = self._worth(seen, known, steps)
         action = bank(worth, self.actions)
-        able = (seen.here.any(1) & seen.potion_here.any(1)).nonzero()[:, 0]
+        able = (left & seen.potion_here.any(1) & ~self._settled(seen, mind, steps)).nonzero()[:, 0]
         if not len(able):
             return action
-        gain = self._gain(seen, mind, able, steps)
+        gain = self._gain(seen, known, able, steps)
         best, number = gain.flatten(1).max(1)
         stone, colour = number // POTIONS, number % POTIONS
         shown = TableView(*(part[able] for part in vars(seen).values()))
@@ -215,9 +245,19 @@ class Qmdp(Believer):
         better = best > worth[able].sum(1) * MERIT + 0.5
         return action.index_put((able,), torch.where(better, dipped, action[able]))
 
-    def _worth(self, seen: TableView, mind: Mind, steps: Tensor) -> Float64[Tensor, "batch stones"]:
+    def _settled(self, seen: TableView, mind: Mind, steps: Tensor) -> Bool[Tensor, " batch"]:
+        """Where no potion was worth its while a step ago, and all that has changed since is that a stone is banked.
+        Then none is now: what can be had with the stones that are left could have been had beside it."""
+        if mind.seen is None or mind.action is None:
+            return torch.zeros_like(seen.here[:, 0])
+        last = mind.seen
+        alike = (seen.colour == last.colour).all(1) & (seen.potion_here == last.potion_here).all(1)
+        looks = (seen.coordinates == last.coordinates).all(2) & (seen.reward == last.reward) & last.here
+        alike &= (looks | ~seen.here).all(1)
+        return alike & (mind.step > 0) & ~self._touched(mind) & (steps >= seen.here.sum(1))
+
+    def _worth(self, seen: TableView, known: Known, steps: Tensor) -> Float64[Tensor, "batch stones"]:
         """What every stone pays as it is, on average; 0 for those for which there is no time."""
-        known = known_of(seen, mind.supposed, self.samples)
         here = seen.here.repeat_interleave(self.samples, 0)
         if (steps >= seen.here.sum(1)).all():
             values = torch.tensor(self.values, dtype=torch.float64, device=steps.device)
@@ -227,42 +267,41 @@ class Qmdp(Believer):
             worth = best_plans(self.values, known.chemistry.graph, known.stones, here, nothing, left).worth
         return worth.unflatten(0, (-1, self.samples)).mean(1)
 
-    def _gain(self, seen: TableView, mind: Mind, rows: Tensor, steps: Tensor) -> Float64[Tensor, "rows stones 6"]:
+    def _gain(self, seen: TableView, known: Known, rows: Tensor, steps: Tensor) -> Float64[Tensor, "rows stones 6"]:
         """Mean merit of what can be had after each stone was put into each colour; minus infinity where one is not
         there. Chemistries that several samples share are planned for once."""
         device = rows.device
         which = (rows[:, None] * self.samples + torch.arange(self.samples, device=device)).flatten()
+        supposed = known.chemistry.rows(which)
         key = rows.repeat_interleave(self.samples)
-        for numbers, size in zip(vars(mind.supposed.rows(which)).values(), (109, 48, 8, 4)):
+        for numbers, size in zip(vars(supposed).values(), (GRAPHS, POTION_MAPS, STONE_MAPS, ROTATIONS)):
             key = key * size + numbers
         _, place, often = key.unique(return_inverse=True, return_counts=True)
         first = torch.empty_like(often).index_copy_(0, place, torch.arange(len(place), device=device))
-        table = which[first] // self.samples
-        some = TableView(*(part[table] for part in vars(seen).values()))
-        merit = self._merits(some, mind.supposed.rows(which[first]), steps[table] - 1)
+        chosen = which[first]
+        table = chosen // self.samples
+        colours = colour_counts(seen)
+        there = seen.here[:, :, None] & (colours > 0)[:, None]
+        some = Known(supposed.rows(first), known.stones[chosen], known.counts[chosen])
+        merit = self._merits(some, seen.here[table], there[table], steps[table] - 1)
         sums = merit.new_zeros(len(seen.colour), *merit.shape[1:])
         sums.index_add_(0, table, merit * (often / self.samples)[:, None, None])
-        there = seen.here[rows][:, :, None] & (colour_counts(seen)[rows] > 0)[:, None]
-        return sums[rows].masked_fill(~there, -torch.inf)
+        return sums[rows].masked_fill(~there[rows], -torch.inf)
 
-    def _merits(self, seen: TableView, supposed: Chemistry, steps: Tensor) -> Float64[Tensor, "n stones 6"]:
+    def _merits(
+        self, known: Known, here: Bool[Tensor, "n stones"], there: Bool[Tensor, "n stones 6"], steps: Tensor
+    ) -> Float64[Tensor, "n stones 6"]:
         """Merit of the best plans after each stone was put into each colour, one chemistry for each table; 0 where a
         stone or colour is not there."""
-        known = known_of(seen, supposed)
-        tables = chemistry_tables(str(steps.device))
-        latent = tables.latent_potion[supposed.potion_map]
-        possible = seen.here[:, :, None] & (colour_counts(seen) > 0)[:, None]
-        row, stone, colour = possible.nonzero().unbind(1)
-        potion = latent[row, colour]
-        stones, counts = known.stones[row], known.counts[row]
+        supposed, tables = known.chemistry, chemistry_tables(str(steps.device))
+        row, stone, colour = there.nonzero().unbind(1)
+        potion = tables.latent_potion[supposed.potion_map[row], colour]
+        graph, stones, counts = supposed.graph[row], known.stones[row], known.counts[row]
         vertex = stones.gather(1, stone[:, None])[:, 0]
-        after = tables.transition[supposed.graph[row], vertex, potion]
-        stones = stones.scatter(1, stone[:, None], after[:, None])
-        counts = counts.scatter_add(1, potion[:, None], -torch.ones_like(potion)[:, None])
-        plans = best_plans(self.values, supposed.graph[row], stones, seen.here[row], counts, steps[row])
-        result = torch.zeros(possible.shape, dtype=torch.float64, device=steps.device)
-        result[row, stone, colour] = plans.merit
-        return result
+        stones.scatter_(1, stone[:, None], tables.transition[graph, vertex, potion][:, None])
+        counts.scatter_add_(1, potion[:, None], -torch.ones_like(potion)[:, None])
+        plans = best_plans(self.values, graph, stones, here[row], counts, steps[row])
+        return plans.merit.new_zeros(there.shape).masked_scatter_(there, plans.merit)
 
 
 @functools.cache

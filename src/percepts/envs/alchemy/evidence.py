@@ -86,9 +86,10 @@ def evidence_tables(device: str = "cpu") -> EvidenceTables:
 def place_of(coordinates: Tensor) -> Int64[Tensor, "*batch"]:
     """The number of perceived coordinates [..., 3], 0 to 26; coordinates out of range give 13, the middle, which is no
     corner under any rotation."""
-    whole = coordinates.to(torch.int64) + 1
-    number = (whole * torch.tensor([9, 3, 1], device=whole.device)).sum(-1)
-    return torch.where(((whole >= 0) & (whole <= 2)).all(-1), number, 13)
+    colour, size, roundness = coordinates.to(torch.int64).unbind(-1)
+    number = 9 * colour + 3 * size + roundness + 13
+    inside = torch.maximum(torch.maximum(colour.abs(), size.abs()), roundness.abs()) <= 1
+    return torch.where(inside, number, 13)
 
 
 def packed(graphs: Bool[Tensor, "*batch 109"]) -> UInt8[Tensor, "*batch 14"]:
