@@ -73,7 +73,7 @@ def v_trace(
     targets, advantages = torch.empty_like(reward), torch.empty_like(reward)
     difference, value_next, target_next = torch.zeros_like(beyond), beyond, beyond
     for t in reversed(range(len(reward))):
-        kept = discount * ~last[t]
+        kept = discount * (~last[t]).to(reward.dtype)
         error = ratio[t] * (reward[t] + kept * value_next - value[t])
         advantages[t] = ratio[t] * (reward[t] + kept * target_next - value[t])
         difference = error + kept * trace * ratio[t] * difference
