@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from percepts import __version__
 from percepts.cli.data import data
+from percepts.cli.explore import explore
 from percepts.cli.play import play
 from percepts.cli.showing import doctor, presets, report, reproduce, runs
 from percepts.cli.sweeps import select, sweep
@@ -27,6 +28,7 @@ HELP = f"""percepts {__version__}: learn factors, objects, relations and concept
   percepts select SWEEP          rank a sweep's runs without labels (UDR), choose one, write a report
   percepts data list             datasets; also: data preview NAME, data cache NAME, data check FILE
   percepts play spriteworld TASK a task by hand, in a window; --record FILE.gif
+  percepts explore WORLD         agents and language models that find out hidden rules: feature-world, text-alchemy
   percepts presets               what can be trained, with what to expect
   percepts reproduce STUDY       a study: presets, seeds, claims; writes RESULTS.md
   percepts doctor                versions, devices, threads, optional features
@@ -92,6 +94,7 @@ COMMANDS: dict[str, Callable[[list[str]], int]] = {
     "select": select,
     "data": data,
     "play": play,
+    "explore": explore,
     "presets": presets,
     "reproduce": reproduce,
     "doctor": doctor,

@@ -139,7 +139,7 @@ class ExplorerRun(ABC):
         Raises:
             RunError: the folder holds something already.
         """
-        return config.run(Run.create(out, config, explorer=config.called), config, model)
+        return config.run(Run.create(out, config, kind="explorer", explorer=config.called), config, model)
 
     @classmethod
     def open(cls, path: Path | str, model: LanguageModel | None = None) -> ExplorerRun:

@@ -1,0 +1,346 @@
+"""`percepts explore`: agents that have to find out hidden rules, programs or language models, in worlds of words."""
+
+from __future__ import annotations
+
+import sys
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, TextIO
+
+from percepts.cli.words import command_parser, usage
+
+if TYPE_CHECKING:
+    from percepts.agents.explorers.alchemy_runs import AlchemyRun
+    from percepts.agents.explorers.feature_runs import FeatureRun
+    from percepts.agents.explorers.runs import ExplorerConfig, ExplorerRun, Progress
+
+WORLDS = ("feature-world", "text-alchemy")
+REFRESH = 0.2
+"""Seconds between two pictures of the live table."""
+
+
+def explore(words: list[str]) -> int:
+    """Let an agent find out hidden rules by its own tests, and report how well it did.
+
+    feature-world   which features make objects light up? Every test tells it of one object.
+    text-alchemy    what do potions do to stones, and what is worth most? Ten trials under the same rules.
+    report          runs side by side, on one page
+
+    Agents are programs (percepts explore WORLD --help names them) or any language model: behind an HTTP endpoint
+    that speaks OpenAI's protocol (--model, --base-url; the key is read from the environment variable OPENAI_API_KEY
+    and nowhere else), or in this process (--local). Every turn is on the disk before the next one: after a crash,
+    --resume goes on, and nothing that was answered is asked or paid for again."""
+    parser = command_parser(
+        explore,
+        "percepts explore feature-world --agent optimal --episodes 200",
+        "percepts explore feature-world --world conjunction --values 3 --model gpt-4o --condition guided",
+        "percepts explore text-alchemy --agent sampling --recall reset --trials 20 --switch 10 --episodes 120",
+        "percepts explore text-alchemy --model qwen --base-url http://localhost:8000/v1 --summary augment",
+        "percepts explore feature-world --resume runs/guided",
+        "percepts explore report runs/optimal runs/guided --out runs/comparison",
+        add_help=not (words and words[0] in (*WORLDS, "report")),
+    )
+    parser.add_argument("world", choices=(*WORLDS, "report"), help="what is explored, or the page of finished runs")
+    if not words or words[0] not in (*WORLDS, "report"):
+        parser.parse_args(words)
+    return {"feature-world": feature_world, "text-alchemy": text_alchemy, "report": report_runs}[words[0]](words[1:])
+
+
+def feature_world(words: list[str]) -> int:
+    """Find out which features make objects light up, in as few tests as possible (Ke et al. 2024).
+
+    Programs: optimal (most information), random, random-repeats, curious (tests what it has seen least), learner (has
+    learned by rewards). A language model: --model or --local."""
+    parser = _parser(
+        feature_world,
+        "feature-world",
+        "percepts explore feature-world --agent optimal --episodes 200 --out runs/optimal",
+        "percepts explore feature-world --world conjunction --values 3 --model gpt-4o --condition guided",
+        "percepts explore feature-world --agent random --mode answer --budget 12",
+    )
+    world = parser.add_argument_group("the world")
+    world.add_argument("--world", default="single", help="single, conjunction, two-of-three or table-top")
+    world.add_argument("--values", type=int, help="of every dimension; 5 (table-top: 4) by default")
+    world.add_argument("--dimensions", type=_names, metavar="NAME,NAME", help="such as colour,shape,texture")
+    world.add_argument("--mode", choices=("identify", "answer"), help="whether it ends by itself or by an answer")
+    world.add_argument("--budget", type=int, help="of tests; twice what the optimal agent needs by default")
+    asked = parser.add_argument_group("how agents in words are asked")
+    asked.add_argument("--condition", choices=("plain", "steps", "guided"), default="plain", help="of the reasoning")
+    asked.add_argument("--self-correction", action="store_true", help="every choice is checked by the model")
+    asked.add_argument("--memory", choices=("transcript", "log", "table"), default="log", help="how tests are shown")
+    asked.add_argument("--retries", type=int, default=1, help="of a reply that cannot be understood")
+    return _run(parser, words, _feature_config)
+
+
+def text_alchemy(words: list[str]) -> int:
+    """Play Alchemy in words: learn from trial to trial what potions do, and make use of it (Ke et al. 2025).
+
+    Programs: sampling and qmdp (infer exactly), notebook (keeps a few facts), random-heuristic, cash-only, random.
+    A language model: --model or --local."""
+    parser = _parser(
+        text_alchemy,
+        "text-alchemy",
+        "percepts explore text-alchemy --agent sampling --recall carry --trials 20 --switch 10 --episodes 120",
+        "percepts explore text-alchemy --model gpt-4o --summary replace --told rewards,pairs,determinism",
+        "percepts explore text-alchemy --local models/qwen --history trial --summary augment --style free",
+    )
+    world = parser.add_argument_group("the game")
+    world.add_argument("--trials", type=int, default=10, help="of a game")
+    world.add_argument("--steps", type=int, default=20, help="of a trial")
+    world.add_argument("--switch", type=int, metavar="N", help="after N trials the chemistry is replaced")
+    world.add_argument("--announced", action="store_true", help="and players are told so")
+    world.add_argument("--level", default="random-bottleneck", help="of Alchemy, such as no-bottleneck")
+    world.add_argument("--told", type=_names, default=(), metavar="BLOCK,BLOCK", help="rewards, pairs, determinism")
+    world.add_argument("--recall", choices=("forget", "carry", "reset"), default="reset", help="of sampling and qmdp")
+    asked = parser.add_argument_group("how a language model is asked")
+    asked.add_argument("--condition", choices=("plain", "steps", "guided"), default="steps", help="of the reasoning")
+    asked.add_argument("--self-correction", action="store_true", help="every reply is checked by the model")
+    asked.add_argument("--retries", type=int, default=1, help="of a reply that comes to nothing")
+    asked.add_argument("--history", choices=("full", "trial", "log"), default="full", help="what is shown of the past")
+    asked.add_argument("--summary", choices=("none", "replace", "augment"), default="none", help="of earlier trials")
+    asked.add_argument("--every", type=int, default=1, metavar="K", help="trials between two summaries")
+    asked.add_argument("--style", choices=("structured", "free"), default="structured", help="of summaries")
+    asked.add_argument("--summaries", metavar="RUN", help="show those of another run with this seed")
+    return _run(parser, words, _alchemy_config)
+
+
+def report_runs(words: list[str]) -> int:
+    """Put finished runs of one kind of world on one page, compared with the first in pairs."""
+    parser = command_parser(report_runs, "percepts explore report runs/optimal runs/guided --out runs/comparison")
+    parser.prog = "percepts explore report"
+    parser.add_argument("runs", nargs="+", metavar="RUN", help="the folders")
+    parser.add_argument("--out", metavar="FOLDER", help="where the page goes; a single run's own folder by default")
+    options = parser.parse_args(words)
+    from percepts.report.explorers import report_explorers
+
+    print(f"report: {report_explorers(options.runs, options.out)}")
+    return 0
+
+
+def _parser(command: Any, name: str, *examples: str) -> Any:
+    parser = command_parser(command, *examples, f"percepts explore {name} --resume runs/optimal")
+    parser.prog = f"percepts explore {name}"
+    parser.add_argument("--agent", help="a program by name, or model; model where one is named")
+    parser.add_argument("--episodes", type=int, default=20, help="how many")
+    parser.add_argument("--seed", type=int, default=0, help="of the episodes; equal seeds are equal worlds")
+    parser.add_argument("--out", metavar="FOLDER", help="of the run; by default runs/explore-TIME")
+    parser.add_argument("--resume", metavar="FOLDER", help="go on with a run as it is")
+    parser.add_argument("--at-once", type=int, default=8, metavar="N", help="episodes side by side")
+    model = parser.add_argument_group("a language model")
+    model.add_argument("--model", metavar="NAME", help="behind an HTTP endpoint; or OPENAI_MODEL")
+    model.add_argument("--base-url", metavar="URL", help="of the endpoint; or OPENAI_BASE_URL")
+    model.add_argument("--local", metavar="MODEL", help="in this process: a folder, a name on the Hub, a .gguf file")
+    model.add_argument("--temperature", type=float, help="of sampling; the model's own by default")
+    model.add_argument("--max-tokens", type=int, help="of an answer")
+    model.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends an answer; may repeat")
+    model.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="without a byte")
+    model.add_argument("--requests-per-minute", type=int, metavar="N", help="at most")
+    model.add_argument("--price", type=_price, metavar="READ,WRITTEN", help="of a million tokens")
+    model.add_argument("--spend", type=float, metavar="COST", help="stop before more is spent; needs --price")
+    return parser
+
+
+def _run(parser: Any, words: Sequence[str], make: Any) -> int:
+    options = parser.parse_args(list(words))
+    # Both define settings that a folder may hold.
+    from percepts.agents.explorers import alchemy_runs, feature_runs  # noqa: F401
+    from percepts.agents.explorers.runs import ExplorerRun
+
+    if options.resume is not None:
+        others = [word for word in words if word.startswith("--") and word.partition("=")[0] != "--resume"]
+        if others:
+            raise usage(f"--resume goes on with a run as it is, without {others[0]}", f"--resume {options.resume}")
+        run = ExplorerRun.open(options.resume)
+    else:
+        from percepts.cli.training import fresh_folder
+
+        run = ExplorerRun.start(make(options), options.out or fresh_folder("explore"))
+    print(f"run {run.path}: {run.config.called}, {run.config.episodes} episodes, seed {run.config.seed}", flush=True)
+    return _play(run)
+
+
+def _play(run: ExplorerRun) -> int:
+    from percepts.core.errors import PerceptsError
+
+    live = LiveTable(run.config.called)
+    try:
+        results = run.play(live.show)
+    except (PerceptsError, KeyboardInterrupt):
+        live.close()
+        print(f"what was said so far is kept. Continue: percepts explore {_world(run.config)} --resume {run.path}")
+        raise
+    live.close()
+    print(summary_table(results["summary"]))
+    from percepts.report.explorers import report_explorers
+
+    print(f"report: {report_explorers([run.path])}")
+    return 0
+
+
+def summary_table(summary: dict[str, Any]) -> str:
+    """What episodes say together, for the terminal."""
+    from percepts.core.tables import number, table
+
+    rows = []
+    for name, value in summary.items():
+        if isinstance(value, list) and len(value) == 3 and not isinstance(value[0], list):
+            mean, error, count = value
+            rows.append([name.replace("_", " "), number(mean), number(error), str(count)])
+        elif not isinstance(value, list) and value is not None:
+            rows.append([name.replace("_", " "), number(value), "", ""])
+    return table(["measure", "mean", "standard error", "episodes"], rows)
+
+
+class LiveTable:
+    """One line of numbers under its heads, drawn again and again on a terminal; nothing elsewhere.
+
+    Args:
+        name: of who plays.
+        stream: the terminal.
+    """
+
+    def __init__(self, name: str, stream: TextIO | None = None) -> None:
+        self.name, self.stream = name, sys.stderr if stream is None else stream
+        self.visible = self.stream.isatty()
+        self._lines, self._shown = 0, 0.0
+
+    def show(self, progress: Progress) -> None:
+        """Draw the newest numbers; at most five times a second, and when all is done."""
+        clock = time.monotonic()
+        if not self.visible or (clock - self._shown < REFRESH and progress.done < progress.episodes):
+            return
+        self._shown = clock
+        text = progress_table(self.name, progress)
+        up = f"\x1b[{self._lines}F\x1b[J" if self._lines else ""
+        self._lines = text.count("\n") + 1
+        self.stream.write(f"{up}{text}\n")
+        self.stream.flush()
+
+    def close(self) -> None:
+        """Leave the table where it is."""
+        self._lines = 0
+
+
+def progress_table(name: str, progress: Progress) -> str:
+    """How far a run is, as heads and a line: episodes, mean score, turns, tokens, cost, rate, time left."""
+    from percepts.core.progress import clock_time
+    from percepts.core.tables import table
+
+    rate = progress.fresh / progress.seconds if progress.fresh and progress.seconds else None
+    left = (progress.episodes - progress.done) / rate if rate else None
+    spent = progress.spent
+    cells = [
+        name,
+        f"{progress.done}/{progress.episodes}",
+        "-" if progress.score is None else f"{progress.score:.3f}",
+        f"{progress.turns:,}",
+        "-" if spent is None else f"{spent.prompt_tokens + spent.completion_tokens:,}",
+        "-" if spent is None else f"{spent.cost:.4g}" + ("?" if spent.unpriced else ""),
+        "-" if rate is None else f"{rate * 60:.1f} a minute",
+        "0:00" if progress.done == progress.episodes else "?" if left is None else clock_time(left),
+    ]
+    return table(["agent", "episodes", "mean", "turns", "tokens", "cost", "rate", "left"], [cells])
+
+
+def _feature_config(options: Any) -> FeatureRun:
+    from percepts.agents.explorers.feature_runs import FeatureRun
+    from percepts.envs.feature_world.text import FeaturePrompt
+    from percepts.envs.feature_world.worlds import world_config
+
+    names = ("values", "dimensions", "mode", "budget")
+    settings = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    prompt = FeaturePrompt(
+        reasoning=options.condition,
+        memory=options.memory,
+        self_correction=options.self_correction,
+        retries=options.retries,
+    )
+    world = world_config(options.world, **settings)
+    return FeatureRun(world=world, prompt=prompt, **_shared(options, "optimal"))
+
+
+def _alchemy_config(options: Any) -> AlchemyRun:
+    from percepts.agents.explorers.alchemy_runs import AlchemyRun
+    from percepts.agents.explorers.contexts import Memory
+    from percepts.agents.explorers.language import LanguagePlayer
+    from percepts.envs.alchemy.text import TextAlchemy, text_table
+
+    table = text_table(options.trials, options.switch, options.level, steps=options.steps)
+    game = TextAlchemy.Config(
+        table=table, told=options.told, announced=options.announced, reasoning=options.condition
+    )  # fmt: skip
+    shared = _shared(options, "sampling")
+    player = LanguagePlayer.Config(
+        memory=Memory(history=options.history, summary=options.summary, every=options.every, style=options.style),
+        asking=shared["asking"],
+        self_correction=options.self_correction,
+        retries=options.retries,
+    )
+    return AlchemyRun(game=game, player=player, memory=options.recall, summaries=options.summaries, **shared)
+
+
+def _shared(options: Any, program: str) -> dict[str, Any]:
+    """What runs in all worlds say."""
+    from percepts.agents.explorers.language import Asking
+    from percepts.foundation.ledger import Ledger, Price
+    from percepts.foundation.limits import Limited
+    from percepts.foundation.service import Service
+
+    model = _model(options)
+    agent = options.agent or ("model" if model is not None else program)
+    if agent == "model" and model is None:
+        raise usage("no model is named", "--model NAME, or OPENAI_MODEL in the environment, or --local MODEL")
+    if agent != "model" and model is not None:
+        raise usage(f"--agent {agent} beside a model", f"--agent {agent} alone, or the model alone")
+    if options.spend is not None and options.price is None:
+        raise usage("--spend without what tokens cost", "--price READ,WRITTEN, of a million tokens")
+    name = "" if model is None else str(getattr(model, "called", None) or model.model)
+    prices = {name: Price(prompt=options.price[0], completion=options.price[1])} if options.price else {}
+    return {
+        "agent": agent,
+        "model": model,
+        "service": Service(
+            ledger=Ledger.Config(prices=prices, budget=options.spend),
+            limits=Limited.Config(requests_per_minute=options.requests_per_minute),
+        ),
+        "asking": Asking(
+            temperature=options.temperature,
+            max_tokens=options.max_tokens,
+            stop=tuple(options.stop),
+            seed=options.seed,
+            workers=options.at_once,
+        ),
+        "episodes": options.episodes,
+        "seed": options.seed,
+        "at_once": options.at_once,
+    }
+
+
+def _model(options: Any) -> Any:
+    """The language model that the options name; None where a program plays."""
+    from percepts.foundation.openai_server import server_settings
+    from percepts.foundation.transformers_local import LocalModel
+
+    if options.local is not None:
+        if options.model is not None or options.base_url is not None:
+            raise usage("--local beside --model or --base-url", "one of them")
+        return LocalModel.Config(model=options.local, batch=options.at_once)
+    # The environment names a model for whoever asks for one, and turns no program into it.
+    if options.model is None and options.base_url is None and options.agent != "model":
+        return None
+    import dataclasses
+
+    return dataclasses.replace(server_settings(options.model, options.base_url), timeout=options.timeout)
+
+
+def _world(config: ExplorerConfig) -> str:
+    return "feature-world" if hasattr(config, "world") else "text-alchemy"
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part for part in text.split(",") if part)
+
+
+def _price(text: str) -> tuple[float, float]:
+    read, written = map(float, text.split(","))
+    return read, written

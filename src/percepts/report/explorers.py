@@ -1,0 +1,260 @@
+"""The report of explorers: how fast they find out, or how they learn from trial to trial, and links to what they said.
+
+report_explorers(["runs/optimal", "runs/gpt"], out="runs/comparison")
+
+Runs of one kind of world stand side by side. Where they played the same episodes, each is compared with the first one
+in pairs.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from percepts.agents.explorers.alchemy_runs import AlchemyRun, played_of
+from percepts.agents.explorers.alchemy_scores import Judgement, compare, judgement_from_json
+from percepts.agents.explorers.feature_runs import FeatureRun
+from percepts.agents.explorers.feature_scores import Estimate, PairedTest, paired_test
+from percepts.agents.explorers.feature_texts import episodes_of
+from percepts.agents.explorers.runs import ExplorerConfig, ExplorerRun, read_results
+from percepts.core.errors import ConfigError, DataError
+from percepts.core.files import write_text
+from percepts.foundation.ledger import Ledger, Spent
+from percepts.foundation.scripted import Scripted
+from percepts.report.page import render_sections
+from percepts.report.plates import COLOURS, MARKERS, SOFT, Plate, finish, legend, name_axes, panels
+from percepts.report.sections.section import Section
+from percepts.report.svg import MINUS
+from percepts.report.transcripts import write_transcripts
+
+NONE = "–"
+TESTS_HEADS = ("episodes", "steps to identify", "success", "conclusions right", "regret, bits a test", "bad replies")
+TRIALS_HEADS = ("episodes", "n, all trials", "n₁", "n, late", "I", "I, robust", "p(I > 0)", "bad replies")
+SWITCH_HEADS = ("drop", "recovery", "n, late after")
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A run on the page.
+
+    Attributes:
+        name: who played.
+        path: of its folder.
+        config: its settings.
+        rows: its episodes.
+        summary: what they say together.
+        spent: tokens and cost; None for programs.
+    """
+
+    name: str
+    path: Path
+    config: Any
+    rows: list[dict[str, Any]]
+    summary: Mapping[str, Any]
+    spent: Spent | None
+
+
+def report_explorers(folders: Sequence[Path | str], out: Path | str | None = None, seed: int = 0) -> Path:
+    """Write `report.html`, and for every run the page of its transcripts.
+
+    Args:
+        folders: of finished runs of one kind of world.
+        out: the folder of the page; that of the only run by default.
+        seed: of the random signs of paired tests.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ConfigError: no run, or several and no folder for the page.
+        DataError: runs of different worlds.
+        RunError: a run that is not finished.
+    """
+    if not folders or (out is None and len(folders) > 1):
+        raise ConfigError(f"{len(folders)} runs and no folder for their report", fix="--out FOLDER")
+    runs = _named([_shown(Path(folder)) for folder in folders])
+    kinds = {type(run.config) for run in runs}
+    if len(kinds) > 1:
+        raise DataError("runs of feature worlds and of text Alchemy in one report", "one kind")
+    folder = Path(folders[0] if out is None else out)
+    links = [_transcripts(run, folder) for run in runs]
+    section = (_tests if kinds == {FeatureRun} else _trials)(runs, links, seed)
+    path = folder / "report.html"
+    write_text(path, _page(runs, section, seed))
+    return path
+
+
+def _page(runs: Sequence[Shown], section: Section, seed: int) -> str:
+    paid = [run.spent for run in runs if run.spent is not None]
+    counts = sorted({len(run.rows) for run in runs})
+    facts = [("episodes", " or ".join(map(str, counts))), ("seeds", ", ".join({str(run.config.seed) for run in runs}))]
+    if paid:
+        read, written = sum(one.prompt_tokens for one in paid), sum(one.completion_tokens for one in paid)
+        facts += [("tokens", f"{read:,} read, {written:,} written"), ("cost", f"{sum(one.cost for one in paid):.4g}")]
+        if any(one.unpriced for one in paid):
+            facts.append(("without a price", f"{sum(one.unpriced for one in paid):,} answers"))
+    return render_sections(
+        [section],
+        title="Explorers",
+        summary=", ".join(run.name for run in runs) + f" in {section.title}",
+        status="finished",
+        facts=facts,
+        numbers=[],
+        warnings=[],
+        seed=seed,
+    )
+
+
+def _tests(runs: Sequence[Shown], links: Sequence[str | None], seed: int) -> Section:
+    rows = []
+    for run, link in zip(runs, links):
+        found = run.summary
+        cells = [
+            str(len(run.rows)), _pair(found["tests"]), _pair(found["success"]), _pair(found["accuracy"]),
+            _pair(found["regret"]), f"{found['failures']:.1%}", *_against(runs, run, seed),
+        ]  # fmt: skip
+        rows.append({"title": run.name, "cells": cells, "link": link})
+    content = {
+        "about": "Every test tells whether one object lights up. Steps to identify is how many it took until one rule "
+        "was left; an episode that never came so far counts with its budget.",
+        "heads": [*TESTS_HEADS, *_against_heads(runs)],
+        "rows": rows,
+        "note": "Means ± standard errors over episodes. Regret: how much less information a test was expected to bring "
+        "than the best one. The paper's sizes and figures of single models could not be read, so none stand here.",
+        "plates": [_success_plate(runs)],
+    }
+    return Section("explorers", "Feature World", content)
+
+
+def _trials(runs: Sequence[Shown], links: Sequence[str | None], seed: int) -> Section:
+    judged = {run.name: judgement_from_json(run.summary) for run in runs}
+    switched = any(one.drop is not None for one in judged.values())
+    rows = []
+    for run, link in zip(runs, links):
+        one, p = judged[run.name], run.summary.get("improves")
+        cells = [str(len(run.rows)), *map(_estimate, (one.performance, one.first, one.late))]
+        cells += [_estimate(one.improvement), _estimate(one.robust_improvement)]
+        cells += [NONE if p is None else f"{p:.3f}", f"{one.invalid_rate:.1%}"]
+        cells += [_estimate(part) for part in (one.drop, one.recovery, one.late_after)] if switched else []
+        rows.append({"title": run.name, "cells": [*cells, *_against(runs, run, seed)], "link": link})
+    content = {
+        "about": "n is the score of a trial over that of the oracle, who knows the chemistry. A player that learns "
+        "within a game rises from trial to trial: I is the mean of the later half of the trials less the first trial, "
+        "the robust I compares with the mean of the earlier half.",
+        "heads": [*TRIALS_HEADS, *(SWITCH_HEADS if switched else ()), *_against_heads(runs)],
+        "rows": rows,
+        "note": "Means ± standard errors over games; trials in which the oracle reaches nothing are left out. Late, "
+        "drop and recovery refer to the change of rules where there is one. n₁ is noisy, and so is I.",
+        "plates": [_trials_plate(runs, judged)],
+    }
+    return Section("explorers", "Text Alchemy", content)
+
+
+def _success_plate(runs: Sequence[Shown]) -> Plate:
+    figure, ((axes,),) = panels(width=7.2, height=3.6)
+    for number, run in enumerate(runs):
+        curve = np.asarray(run.summary["success_curve"])
+        axes.plot(np.arange(1, len(curve) + 1), curve, label=run.name, **_style(number))
+    axes.set_ylim(0, 1.03)
+    name_axes(axes, "tests", "share of episodes with the right rule")
+    legend(axes, loc="lower right")
+    return finish(figure, "Success within so many tests.", "Success curves: " + ", ".join(run.name for run in runs))
+
+
+def _trials_plate(runs: Sequence[Shown], judged: Mapping[str, Judgement]) -> Plate:
+    figure, ((axes,),) = panels(width=7.2, height=3.8)
+    for number, run in enumerate(runs):
+        curve = judged[run.name].curve
+        mean, error = np.array([one.mean for one in curve]), np.nan_to_num([one.error for one in curve])
+        trials, style = np.arange(1, len(curve) + 1), _style(number)
+        axes.fill_between(trials, mean - error, mean + error, color=style["color"], alpha=0.15, linewidth=0)
+        axes.plot(trials, mean, label=run.name, **style)
+    for switch in {run.config.switch for run in runs} - {None}:
+        axes.axvline(switch + 0.5, color=SOFT, linewidth=1, linestyle=":")
+    axes.axhline(1.0, color=SOFT, linewidth=0.8, linestyle="--")
+    name_axes(axes, "trial", "score / oracle's score")
+    legend(axes, loc="upper left", bbox_to_anchor=(1.0, 1.0))
+    caption = "Normalised score by trial, bands of one standard error. The dotted line is a change of rules."
+    return finish(figure, caption, "Normalised scores by trial: " + ", ".join(run.name for run in runs))
+
+
+def _against_heads(runs: Sequence[Shown]) -> list[str]:
+    return [f"less {runs[0].name}", "p"] if len(runs) > 1 else []
+
+
+def _against(runs: Sequence[Shown], run: Shown, seed: int) -> list[str]:
+    """The paired difference from the first run, and its p-value."""
+    if len(runs) == 1:
+        return []
+    first = runs[0]
+    if run is first or not _same_episodes(first, run):
+        return [NONE, NONE]
+    found = _paired(first, run, seed)
+    return [_estimate(found.difference), f"{found.p:.3f}"]
+
+
+def _paired(first: Shown, run: Shown, seed: int) -> PairedTest:
+    if isinstance(run.config, FeatureRun):
+        one, other = episodes_of(run.rows).tests, episodes_of(first.rows).tests
+        return paired_test(one, other, seed=seed)
+    return compare(played_of(run.rows), played_of(first.rows))
+
+
+def _same_episodes(first: Shown, run: Shown) -> bool:
+    one, other = first.config, run.config
+    if (one.seed, one.episodes) != (other.seed, other.episodes):
+        return False
+    if isinstance(one, AlchemyRun):
+        return bool(one.game.table == other.game.table) and [row["ceiling"] for row in first.rows] == [
+            row["ceiling"] for row in run.rows
+        ]
+    return bool(one.world == other.world)
+
+
+def _shown(folder: Path) -> Shown:
+    run = ExplorerRun.open(folder)
+    config: ExplorerConfig = run.config
+    results = read_results(folder)
+    books = Ledger(config.service.ledger, Scripted([]), folder / "ledger.jsonl") if config.model is not None else None
+    spent = None if books is None else books.spent()
+    return Shown(str(results["agent"]), folder, config, results["rows"], results["summary"], spent)
+
+
+def _named(runs: list[Shown]) -> list[Shown]:
+    """Runs of one player are told apart by their folders."""
+    names = [run.name for run in runs]
+    return [
+        Shown(f"{run.name} ({run.path.name})" if names.count(run.name) > 1 else run.name, *list(vars(run).values())[1:])
+        for run in runs
+    ]
+
+
+def _transcripts(run: Shown, folder: Path) -> str | None:
+    """Write the page of a run's transcripts; the link to it from the report."""
+    if not (run.path / "episodes").is_dir():
+        return None
+    page = write_transcripts(run.path / "episodes", run.path / "transcripts.html")
+    return Path(os.path.relpath(page.resolve(), folder.resolve())).as_posix()
+
+
+def _style(number: int) -> dict[str, Any]:
+    look = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
+    return {**look, "markersize": 4, "linewidth": 1.4}
+
+
+def _pair(value: Sequence[Any]) -> str:
+    mean, error, _ = value
+    nan = float("nan")
+    return _estimate(Estimate(nan if mean is None else mean, nan if error is None else error, 0))
+
+
+def _estimate(value: Estimate | None) -> str:
+    if value is None or value.mean != value.mean:
+        return NONE
+    error = f" ± {value.error:.2f}" if value.error == value.error else ""
+    return f"{value.mean:.2f}{error}".replace("-", MINUS)
