@@ -9,6 +9,7 @@ from percepts.rendering.rays import RenderedApart, RenderedObjects, render_apart
 from percepts.rendering.scene import SpriteScene
 from percepts.rendering.shapes import Ellipse, Polygon, Shape, heart, named_shape, regular, spokes, square, star
 from percepts.rendering.sprites2d import RenderedSprites, render_sprites
+from percepts.rendering.superquadrics import Superquadric
 
 __all__ = [
     "TEXTURES",
@@ -31,6 +32,7 @@ __all__ = [
     "Shape",
     "Sphere",
     "SpriteScene",
+    "Superquadric",
     "cube",
     "heart",
     "hsv_bytes",

@@ -5,8 +5,9 @@
     state, outcome = bench.advance(state, hand, grab=stone, drop=none)      # a frame: 1/30 s
 
 A stone that is let go falls straight down: into the potion or the cauldron that is below it, which are actions of
-`Table`, or onto the table, which is none. So the same seed brings the same chemistry, stones and potions as the symbolic
-environment does. A trial lasts 60 s, as in the original; where things lie, and how big all is, is this library's own.
+`Table`, or onto the table, which is none. So the same seed brings the same chemistry, stones and potions as in the
+symbolic environment. A trial lasts 60 s, as in the original (recalled, not verified); where things lie, and how big all
+is, is this library's own.
 
 World coordinates are in metres: x to the right, y away from the player, z up; the middle of the table is in x = y = 0.
 """
@@ -25,7 +26,6 @@ from torch import Tensor
 
 from percepts.core.config import Config, Configurable
 from percepts.core.errors import ConfigError, DataError
-from percepts.envs.alchemy.chemistry import chemistry_tables
 from percepts.envs.alchemy.picture import STONE_SIZES
 from percepts.envs.alchemy.table import NONE, Episodes, Outcome, Table, TableState
 from percepts.envs.alchemy.table_state import put
@@ -43,7 +43,10 @@ NEAR_POTION = 0.15
 """How far from a potion's middle a stone may fall and still meet it."""
 
 _POTION_SPOTS = tuple((side * x, y) for y in (0.0, 0.26, 0.52) for side in (-1, 1) for x in (0.43, 0.70, 0.97))
-_STONE_SPOTS = (*((0.3 * place, -0.52) for place in (-2, -1, 0, 1, 2)), *((x, -0.24) for x in (-0.45, -0.15, 0.15, 0.45)))
+_STONE_SPOTS = (
+    *((0.3 * place, -0.52) for place in (-2, -1, 0, 1, 2)),
+    *((x, -0.24) for x in (-0.45, -0.15, 0.15, 0.45)),
+)
 _JITTER = 0.02
 
 
@@ -260,7 +263,14 @@ class Bench(Configurable):
         others = state.table.stone_here & (slot != stone[:, None])
         pot = place.new_tensor(CAULDRON).expand(len(place), 1, 2)
         things = torch.cat([state.places, state.potions, pot], 1)
-        radius = torch.cat([radii, radii.new_full(state.potions.shape[:2], POTION_RADIUS), radii.new_full((len(place), 1), CAULDRON_RADIUS)], 1)
+        radius = torch.cat(
+            [
+                radii,
+                radii.new_full(state.potions.shape[:2], POTION_RADIUS),
+                radii.new_full((len(place), 1), CAULDRON_RADIUS),
+            ],
+            1,
+        )
         there = torch.cat([others, state.table.potion_here, others.new_ones(len(place), 1)], 1)
         for _ in range(8):
             place = _on_table(place, own)

@@ -1,8 +1,8 @@
 """A cursor over the table of Alchemy: move, grab, drop. The eye does not move, and sees the whole table.
 
-    cursor = Cursor(bench)
-    state = cursor.begin(bench.reset(seeds=range(8)))
-    state, outcome = cursor.act(state, torch.tensor([[0.5, 1.0, 0.0]]).expand(8, 3))    # right, ahead, open
+cursor = Cursor(bench)
+state = cursor.begin(bench.reset(seeds=range(8)))
+state, outcome = cursor.act(state, torch.tensor([[0.5, 1.0, 0.0]]).expand(8, 3))    # right, ahead, open
 """
 
 from __future__ import annotations

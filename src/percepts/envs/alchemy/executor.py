@@ -157,7 +157,8 @@ class Executor:
             grip = torch.where(carries, ~there, there) & ~wrong
             motion = way / (SPEED * self.interface.interval)
             return torch.cat([motion, grip[:, None].to(motion)], 1)
-        assert isinstance(self.interface, Hands) and isinstance(player, HandsState)
+        assert isinstance(self.interface, Hands)
+        assert isinstance(player, HandsState)
         return self._gaze(self.interface, player, goal, carries, wrong)
 
     def _gaze(self, hands: Hands, player: HandsState, goal: Tensor, carries: Tensor, wrong: Tensor) -> Tensor:
@@ -201,5 +202,3 @@ def _add(total: Outcome, index: Tensor, outcome: Outcome) -> None:
     acted = outcome.stone >= 0
     for name in ("stone", "potion", "banked", "before", "after"):
         getattr(total, name)[index[acted]] = getattr(outcome, name)[acted]
-
-

@@ -15,6 +15,7 @@ from __future__ import annotations
 import dataclasses
 import math
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from jaxtyping import Float32, Int64
@@ -81,6 +82,7 @@ class Hands(Interface[HandsState]):
         Control("HAND_GRIP", 0.0, 1.0),
         Control("USE_HELD_OBJECT", 0.0, 1.0),
     )
+    reticle = True
 
     def begin(self, bench: BenchState) -> HandsState:
         """Bodies at the beginning of an episode."""
@@ -172,7 +174,9 @@ class Hands(Interface[HandsState]):
         moved = {
             "place": place, "velocity": velocity, "yaw": yaw, "pitch": pitch, "stretch": stretch, "acceleration": felt,
         }  # fmt: skip
-        kept = {name: torch.where(_like(going, new), new, getattr(state, name)) for name, new in moved.items()}
+        kept: dict[str, Any] = {
+            name: torch.where(_like(going, new), new, getattr(state, name)) for name, new in moved.items()
+        }
         return dataclasses.replace(state, **kept)
 
     def _goal(self, state: HandsState, ahead: Tensor, grab: Tensor) -> Tensor:

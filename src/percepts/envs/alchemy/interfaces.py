@@ -16,7 +16,7 @@ from torch import Tensor
 
 from percepts.core.errors import DataError
 from percepts.envs.alchemy.bench import STONE_UNIT, Bench, BenchState
-from percepts.envs.alchemy.scene import Arm
+from percepts.envs.alchemy.scene import Arm, Drawn, SceneView, with_reticle
 from percepts.envs.alchemy.table import Outcome
 from percepts.envs.alchemy.table_state import put
 
@@ -62,8 +62,11 @@ class PlayerState:
 
     def rows(self, index: Any) -> Self:
         """Some of the players."""
-        parts = (getattr(self, part.name) for part in dataclasses.fields(self))
-        return type(self)(*(part[index] if isinstance(part, Tensor) else part.rows(index) for part in parts))
+        parts: dict[str, Any] = {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
+        chosen: dict[str, Any] = {
+            name: part[index] if isinstance(part, Tensor) else part.rows(index) for name, part in parts.items()
+        }
+        return type(self)(**chosen)
 
     def put(self, index: Any, others: PlayerState) -> Self:
         """A copy with the players at `index` replaced."""
@@ -86,6 +89,8 @@ class Interface(ABC, Generic[State]):
     """
 
     controls: ClassVar[tuple[Control, ...]]
+    reticle: ClassVar[bool] = False
+    """Whether pictures show where their middle is."""
 
     def __init__(self, bench: Bench) -> None:
         self.bench = bench
@@ -138,7 +143,9 @@ class Interface(ABC, Generic[State]):
         if action.dtype != torch.float32 or tuple(action.shape) != wanted:
             raise DataError(f"actions of {action.dtype} {list(action.shape)}", f"float32 {list(wanted)}")
         if bool(action.isnan().any()):
-            raise DataError("an action that is NaN", ", ".join(f"{c.name} {c.low:g} to {c.high:g}" for c in self.controls))
+            raise DataError(
+                "an action that is NaN", ", ".join(f"{c.name} {c.low:g} to {c.high:g}" for c in self.controls)
+            )
         low, high = (action.new_tensor([getattr(c, end) for c in self.controls]) for end in ("low", "high"))
         return torch.minimum(torch.maximum(action, low), high)
 
@@ -151,6 +158,13 @@ class Interface(ABC, Generic[State]):
         radius = self.bench.radii(after).gather(1, after.held.clamp(min=0)[:, None])[:, 0]
         force = STONE_MASS * (radius / STONE_UNIT) ** 3 * length(pull)
         return motion, torch.where(after.held >= 0, force, 0.0)
+
+
+def seen(interface: Interface[Any], view: SceneView, state: PlayerState) -> Drawn:
+    """What players see."""
+    camera, arm = interface.look(state)
+    drawn = view.draw(state.bench, camera, arm)
+    return dataclasses.replace(drawn, image=with_reticle(drawn.image)) if interface.reticle else drawn
 
 
 def length(vector: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""The table of Alchemy in 3-D, drawn by the ray-caster: stones, flasks, the cauldron, the hand, and the time that is left.
+"""The table of Alchemy in 3-D, drawn by the ray-caster: stones, flasks, the cauldron, the hand, and what time is left.
 
     view = SceneView.Config(height=72).build(bench=bench)
     drawn = view.draw(state, camera)                # image and segmentation of B tables
@@ -10,11 +10,9 @@ lies on a disc that shows its reward: from black (-3) to white (3). The bar alon
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import math
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from jaxtyping import Bool, Float32, Int64, UInt8
@@ -189,7 +187,9 @@ class SceneView(Configurable):
             (_CYLINDER, 0.245 * up, (0.034, 0.034, 0.018), cork),
         )
         made = [
-            _things(shape, place + offset, place.new_tensor(size).expand_as(place), colour, label, table.potion_here, 0.5)
+            _things(
+                shape, place + offset, place.new_tensor(size).expand_as(place), colour, label, table.potion_here, 0.5
+            )
             for shape, offset, size, colour in parts
         ]
         return {name: torch.cat([part[name] for part in made], 1) for name in made[0]}
@@ -239,6 +239,17 @@ def _things(
         "second": colour if second is None else second,
         "texture_size": torch.full((batch, count), 0.2, device=position.device),
     }
+
+
+def with_reticle(image: UInt8[Tensor, "batch height width 3"]) -> UInt8[Tensor, "batch height width 3"]:
+    """Pictures with four white dots around their middle."""
+    marked = image.clone()
+    height, width = image.shape[1:3]
+    dot = max(1, round(height / 72))
+    for up, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
+        row, column = (round(size / 2 + step * 2.5 * dot - dot / 2) for size, step in ((height, up), (width, right)))
+        marked[:, max(0, row) : row + dot, max(0, column) : column + dot] = 255
+    return marked
 
 
 @functools.cache
@@ -296,7 +307,9 @@ def _arm(arm: Arm) -> dict[str, Tensor]:
     shown = arm.shown[:, None]
     label = torch.full_like(shown, HAND, dtype=torch.int64)
     colours = [arm.hand.new_tensor(tint).expand_as(arm.hand)[:, None] for tint in (_SLEEVE, _SKIN)]
-    sleeve = _things(_CAPSULE, (arm.shoulder + way / 2 - 0.06 * along)[:, None], sleeve_size[:, None], colours[0], label, shown, 0.0)
+    sleeve = _things(
+        _CAPSULE, (arm.shoulder + way / 2 - 0.06 * along)[:, None], sleeve_size[:, None], colours[0], label, shown, 0.0
+    )
     sleeve["rotation"] = turned[:, None]
     palm = _things(_SPHERE, arm.hand[:, None], hand_size[:, None], colours[1], label, shown, 0.1)
     return {name: torch.cat([sleeve[name], palm[name]], 1) for name in palm}

@@ -173,9 +173,7 @@ def _trial(bench: Bench, state: BenchState, row: int) -> list[Event]:
 
 def _chemistry(state: BenchState, row: int) -> ChemistryCreated:
     it = state.table.chemistry
-    return ChemistryCreated(
-        int(it.graph[row]), int(it.potion_map[row]), int(it.stone_map[row]), int(it.rotation[row])
-    )
+    return ChemistryCreated(int(it.graph[row]), int(it.potion_map[row]), int(it.stone_map[row]), int(it.rotation[row]))
 
 
 def _stone(state: BenchState, row: int, vertex: int) -> StoneProperties:
