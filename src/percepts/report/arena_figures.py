@@ -313,7 +313,7 @@ def enlarged(image: Pixels, side: int) -> Pixels:
 
 def join_sprites(parts: Sequence[Sprites]) -> Sprites:
     """Arenas of one kind, one after the other."""
-    names = [field.name for field in dataclasses.fields(Sprites) if field.name != "outlines"]
+    names = [field.name for field in dataclasses.fields(Sprites) if field.compare and field.name != "outlines"]
     joined: dict[str, Any] = {name: torch.cat([getattr(part, name) for part in parts]) for name in names}
     return replace(parts[0], **joined)
 
