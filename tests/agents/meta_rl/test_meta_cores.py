@@ -90,7 +90,9 @@ def test_every_parameter_learns(name: str) -> None:
     core, (inputs, first) = core_of(name), steps_of()
     core(inputs, initial(core), first)[0].square().sum().backward()
     for parameter, value in core.named_parameters():
-        assert value.grad is not None and value.grad.isfinite().all() and value.grad.abs().max() > 0, parameter
+        assert value.grad is not None, parameter
+        assert value.grad.isfinite().all(), parameter
+        assert value.grad.any(), parameter
 
 
 @torch.no_grad()
@@ -109,7 +111,7 @@ def test_an_empty_memory_plans_nothing() -> None:
 
 
 def test_what_does_not_fit_is_refused() -> None:
-    with pytest.raises(ConfigError, match="senses.row=True"):
+    with pytest.raises(ConfigError, match=r"senses\.row=True"):
         EpisodicPlanning.Config().build(sizes={"observation": 21})
     for made in (TransformerMemory.Config, EpisodicPlanning.Config):
         with pytest.raises(ConfigError, match="multiple of the heads"):

@@ -129,7 +129,10 @@ def test_v_mpo_s_losses() -> None:
     assert float(found.divergence) == pytest.approx(2.0 * (0.01 - mean) + 2.0 * mean)
     assert float(found.mean_divergence) == pytest.approx(mean)
     (losses.policy + losses.temperature + losses.divergence).backward()
-    assert alpha.grad is not None and eta.grad is not None and log_prob.grad is not None and kl.grad is not None
+    assert alpha.grad is not None
+    assert eta.grad is not None
+    assert log_prob.grad is not None
+    assert kl.grad is not None
     assert float(alpha.grad) == pytest.approx(0.01 - mean)
     assert torch.equal(log_prob.grad.flatten().nonzero()[:, 0], torch.tensor(sorted(chosen)))
     torch.testing.assert_close(kl.grad, torch.full_like(kl, 2.0 / 8))
@@ -147,7 +150,8 @@ def test_divergence_is_over_legal_actions() -> None:
     found = divergence(before, after, legal)
     assert float(found) == pytest.approx(0.25 * math.log(0.5) + 0.75 * math.log(1.5))
     found.backward()
-    assert after.grad is not None and after.grad.isfinite().all()
+    assert after.grad is not None
+    assert after.grad.isfinite().all()
 
 
 def test_popart_keeps_values_and_follows_returns() -> None:
@@ -158,11 +162,13 @@ def test_popart_keeps_values_and_follows_returns() -> None:
     returns = torch.tensor([3.0, 5.0, 7.0], dtype=torch.float64)
     head.follow(returns)
     torch.testing.assert_close(head.returns(head(features)), before)
-    assert float(head.mean) == pytest.approx(2.5) and float(head.square) == pytest.approx(0.5 + 0.5 * 83 / 3)
+    assert float(head.mean) == pytest.approx(2.5)
+    assert float(head.square) == pytest.approx(0.5 + 0.5 * 83 / 3)
     torch.testing.assert_close(head.returns(head.normalise(returns)), returns)
     plain = ValueHead(3, step=None)
     plain.follow(returns.float())
-    assert float(plain.mean) == 0.0 and torch.equal(plain.normalise(returns), returns)
+    assert float(plain.mean) == 0.0
+    assert torch.equal(plain.normalise(returns), returns)
 
 
 def bandit(learner_of: Any, core: Any = None, popart: float | None = None) -> tuple[Learner, Callable[[], Rollout]]:
@@ -199,8 +205,10 @@ def test_learners_find_the_better_action(name: str, core: Any) -> None:
     generator = torch.Generator().manual_seed(0)
     began = float(play().reward.mean())
     terms = [learner.learn(play(), generator) for _ in range(40)]
-    assert began < 0.7 and float(play().reward.mean()) > 0.9
-    assert learner.progress == 1.0 and all(math.isfinite(value) for each in terms for value in each.values())
+    assert began < 0.7
+    assert float(play().reward.mean()) > 0.9
+    assert learner.progress == 1.0
+    assert all(math.isfinite(value) for each in terms for value in each.values())
     prediction = learner.network(torch.zeros(1, 1, 2), learner.network.initial(1), torch.ones(1, 1, dtype=torch.bool),
                                  torch.ones(1, 1, 3, dtype=torch.bool))[0].predictions["features"]  # fmt: skip
     assert float(prediction.detach().mean()) > 0.2
@@ -250,7 +258,7 @@ def test_weights_fade_geometrically_and_bad_settings_are_refused() -> None:
         Fading(start=0.0)
     for made, wrong in (
         (ProximalPolicy.Config, {"clip": 0.0}), (ProximalPolicy.Config, {"trace": 2.0}),
-        (VMPO.Config, {"penalty": 0.0}), (VTrace.Config, {"most": -1.0}), (AdvantageActorCritic.Config, {"discount": 1}),
+        (VMPO.Config, {"penalty": 0.0}), (VTrace.Config, {"most": -1.0}), (VMPO.Config, {"discount": 1}),
         (AdvantageActorCritic.Config, {"value": 0.0}), (ActorCritic.Config, {"popart": 2.0}),
     ):  # fmt: skip
         with pytest.raises(ConfigError):

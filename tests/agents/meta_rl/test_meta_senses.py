@@ -73,8 +73,10 @@ def test_sizes_are_those_of_the_inputs(chemistry: str) -> None:
     senses = Senses.Config(chemistry=chemistry, parts=("graph", "rotation"), row=True).build(table=short())
     state = Table(senses.table).reset(range(BATCH))
     inputs = senses.inputs(senses.begin(view_of(state)), state.chemistry)
-    assert inputs.shape == (BATCH, sum(senses.sizes.values())) and list(senses.sizes)[-1] == "row"
-    assert senses.sizes.get("chemistry", 16) == 16 and senses.actions == 22
+    assert inputs.shape == (BATCH, sum(senses.sizes.values()))
+    assert list(senses.sizes)[-1] == "row"
+    assert senses.sizes.get("chemistry", 16) == 16
+    assert senses.actions == 22
 
 
 def test_the_truth_is_that_of_the_environment() -> None:
@@ -107,7 +109,8 @@ def test_rewards_and_clocks_are_those_of_the_table(settings: dict[str, object]) 
     for _, _, action, _, outcome, after, mind in episodes(senses):
         going = ~after.finished
         torch.testing.assert_close(mind.reward, outcome.reward)
-        assert torch.equal(mind.trial[going], after.trial[going]) and torch.equal(mind.step[going], after.step[going])
+        assert torch.equal(mind.trial[going], after.trial[going])
+        assert torch.equal(mind.step[going], after.step[going])
         assert torch.equal(mind.action, action)
         if bool((~going).any()):
             break
@@ -136,16 +139,18 @@ def test_legal_actions_are_those_that_do_something(colour_actions: bool, frame: 
 def test_rows_tell_what_an_action_did_but_not_at_the_end_of_a_trial() -> None:
     senses = Senses.Config(row=True, only_legal=False).build(table=short())
     kinds = set()
-    for before, old, _, _, outcome, after, mind in episodes(senses):
+    for before, _, _, _, outcome, after, mind in episodes(senses):
         row = mind.row
-        assert row.shape == (BATCH, ROW + 1) and not row[outcome.new_trial].any()
+        assert row.shape == (BATCH, ROW + 1)
+        assert not row[outcome.new_trial].any()
         seen = ~outcome.new_trial
         kind = row[:, 6:14].argmax(1)
         expected = torch.where(outcome.banked, CAULDRON, NOTHING)
         potion = outcome.potion.clamp(min=0)[:, None]
         colour = read(observe(before)).colour.gather(1, potion)[:, 0]
         expected = torch.where(outcome.potion >= 0, colour, expected)
-        assert torch.equal(kind[seen], expected[seen]) and (row[seen, -1] == 1).all()
+        assert torch.equal(kind[seen], expected[seen])
+        assert (row[seen, -1] == 1).all()
         torch.testing.assert_close(row[seen, -2] * 15, outcome.reward[seen])
         acted = seen & (outcome.stone >= 0)
         slot = outcome.stone.clamp(min=0)
@@ -160,11 +165,14 @@ def test_targets_count_what_is_on_the_table() -> None:
     state = Table(short()).reset(range(BATCH))
     state = Table(short()).step(state, torch.full((BATCH,), 1))[0]
     counts = feature_counts(view_of(state))
-    assert counts.shape == (BATCH, 33) and (counts[:, :27].sum(1) == 2).all() and (counts[:, 27:].sum(1) == 12).all()
+    assert counts.shape == (BATCH, 33)
+    assert (counts[:, :27].sum(1) == 2).all()
+    assert (counts[:, 27:].sum(1) == 12).all()
     colour = Table(short()).perceived_potions(state)
     torch.testing.assert_close(counts[:, 27:], torch.stack([(colour == one).sum(1) for one in range(6)], 1).float())
     both = Predictions(features=1.0, chemistry=0.5)
-    assert both.sizes == {"features": 33, "chemistry": 28} and Predictions().sizes == {}
+    assert both.sizes == {"features": 33, "chemistry": 28}
+    assert Predictions().sizes == {}
     targets = both.targets(view_of(state), state.chemistry)
     logits = {"features": targets["features"] + 2.0, "chemistry": torch.zeros(BATCH, 28)}
     assert float(both.loss(logits, targets)) == pytest.approx(4.0 + 0.5 * 0.6931472, rel=1e-5)

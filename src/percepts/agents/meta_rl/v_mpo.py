@@ -111,7 +111,7 @@ class VMPO(Learner, Configurable):
 
     def state_dict(self) -> dict[str, Any]:
         """See `Learner.state_dict`."""
-        own = {"target": self.target.state_dict(), "multipliers": [float(self.temperature), float(self.penalty)]}
+        own = {"target": self.target.state_dict(), "multipliers": [self.temperature.item(), self.penalty.item()]}
         return {**super().state_dict(), **own}
 
     def load_state_dict(self, state: Mapping[str, Any]) -> None:
