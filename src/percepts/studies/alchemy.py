@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from percepts.studies.study import Claim, Results, Scale, Study
 
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     from percepts.envs.alchemy.table import Table
     from percepts.report.plates import Plate
 
-EPISODES, FEWER, PROBED = 1000, 200, 20
-"""Episodes of players that are cheap, of those that plan with a belief, and runs of a microprobe."""
+EPISODES, FEWER, PROBED, TRIALS = 1000, 200, 20, 10
+"""Episodes of players that are cheap, of those that plan with a belief, runs of a microprobe, and trials an episode."""
 FLOOR, CEILING = "random heuristic", "oracle"
 QMDP = "QMDP-16"
 
@@ -35,14 +35,15 @@ def cheap_players() -> dict[str, Callable[[Table], Agent]]:
     from percepts.agents.alchemy.cognitive import LevelK, ModelFree
     from percepts.agents.alchemy.oracle import OracleAgent
 
+    levels: tuple[Literal[0, 1, 2, 3], ...] = (0, 1, 2, 3)
     return {
         "uniform random": UniformRandom,
         "cash only": CashOnly,
         FLOOR: RandomHeuristic,
         CEILING: OracleAgent,
         "model-free": ModelFree,
-        **{f"level {k}": partial(LevelK, k=k) for k in range(4)},
-    }  # type: ignore[dict-item]
+        **{f"level {k}": partial(LevelK, k=k) for k in levels},
+    }
 
 
 def believing_players() -> dict[str, Callable[[Table], Agent]]:
@@ -58,6 +59,7 @@ def measure(
     fewer: int = FEWER,
     probed: int = PROBED,
     only: tuple[str, ...] | None = None,
+    trials: int = TRIALS,
 ) -> dict[str, Any]:
     """Play with everybody and probe them.
 
@@ -65,32 +67,39 @@ def measure(
         folder: of what is trained.
         episodes, fewer, probed: how many, see `EPISODES`.
         only: who is probed; everybody if None.
+        trials: of an episode.
     """
     from percepts.agents.alchemy.playing import play
     from percepts.envs.alchemy.evaluation_set import generated_episodes
     from percepts.envs.alchemy.table import Table
+    from percepts.envs.alchemy.trackers import belief_counts
 
-    table = Table.Config(level="random-bottleneck").build()
-    chosen = generated_episodes(episodes)
+    table = Table.Config(level="random-bottleneck", trials=trials).build()
+    chosen = generated_episodes(episodes, trials=trials)
     few = chosen.rows(slice(0, fewer))
     found: dict[str, Any] = {}
     for name, make in cheap_players().items():
         played = play(make(table), table, episodes=chosen)
         found[name] = described(played)
         if name in (FLOOR, CEILING):
-            beside = play(make(table), table, episodes=few, beliefs=True)
-            found[name] |= {"entropy": entropies(beside), "same_few": beside.mean}
+            # The first episodes go as they would without the others.
+            assert played.recording is not None
+            beliefs = belief_counts(played.recording.rows(slice(0, fewer)), table.level)
+            same_few = float(played.totals[:fewer].double().mean())
+            found[name] |= {"entropy": beliefs.entropy.mean(0).tolist(), "same_few": same_few}
     for name, make in believing_players().items():
         started = time.process_time()
         played = play(make(table), table, episodes=few, beliefs=True)
         seconds = (time.process_time() - started) / len(few)
-        found[name] = described(played) | {"entropy": entropies(played), "cpu_seconds_an_episode": round(seconds, 3)}
+        assert played.beliefs is not None
+        entropy = played.beliefs.entropy.mean(0).tolist()
+        found[name] = described(played) | {"entropy": entropy, "cpu_seconds_an_episode": round(seconds, 3)}
     return {"players": found, "probes": probes(probed, only), "minutes": 0.0}
 
 
 def described(played: Played) -> dict[str, Any]:
     """Scores of many episodes, and what was done in the trials on average."""
-    tracked = {
+    tracked: dict[str, Any] = {
         name: played.tracked[name].per_trial.double().mean(0).tolist()
         for name in ("potions_used", "no_change", "stones_banked", "banked_value")
         if name in played.tracked
@@ -107,18 +116,12 @@ def described(played: Played) -> dict[str, Any]:
     }
 
 
-def entropies(played: Played) -> list[float]:
-    """Bits that are not known of the chemistry after each trial, by all that happened."""
-    assert played.beliefs is not None
-    return played.beliefs.entropy.mean(0).tolist()
-
-
 def probes(runs: int, only: tuple[str, ...] | None = None) -> dict[str, dict[str, dict[str, float]]]:
     """Results of the nine microprobes by player."""
     from percepts.agents.alchemy.microprobes import MODELS, NOISY_MODELS, probe_agents
     from percepts.agents.alchemy.searching import Qmdp, Thompson
 
-    agents = {**MODELS, **NOISY_MODELS, "Thompson": Thompson, QMDP: partial(Qmdp, samples=16)}
+    agents: dict[str, Any] = {**MODELS, **NOISY_MODELS, "Thompson": Thompson, QMDP: partial(Qmdp, samples=16)}
     agents = {name: make for name, make in agents.items() if only is None or name in only}
     return {
         agent: {name: {"passed": one.passed, "runs": one.runs, "z": one.z, "p": one.p} for name, one in rows.items()}
@@ -252,7 +255,9 @@ STUDY = Study(
     title="Alchemy: what knowing the chemistry is worth",
     presets={
         "tiny": Scale(
-            seeds=(0,), agents=partial(measure, episodes=8, fewer=4, probed=2, only=("level 3",)), figures=figures
+            seeds=(0,),
+            agents=partial(measure, episodes=8, fewer=4, probed=2, only=("level 3",), trials=4),
+            figures=figures,
         ),
         "cpu": Scale(seeds=(0,), agents=measure, claims=CLAIMS, figures=figures),
     },
