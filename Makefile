@@ -40,7 +40,7 @@ bench: .venv/.dev ## Measure speed beside other implementations, into benchmarks
 	$(bin)/python -m benchmarks
 
 results: .venv/.dev ## Train the studies anew and write RESULTS.md from them
-	@for study in demo beta_vae cci_vae spatial_broadcast udr monet iodine cobra cobra_ablations cobra_udr; do $(bin)/percepts reproduce $$study || [ $$? -eq 3 ] || exit 1; done
+	@for study in demo beta_vae cci_vae spatial_broadcast udr monet iodine cobra cobra_ablations cobra_udr alchemy info_gathering; do $(bin)/percepts reproduce $$study || [ $$? -eq 3 ] || exit 1; done
 
 clean: ## Remove the environment, caches and builds; runs and the demo's results stay
 	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist docs/_build docs/reference/rooms
