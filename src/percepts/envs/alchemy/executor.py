@@ -32,7 +32,7 @@ _THERE = 0.03
 """How near to where it should be a hand is, in metres, before it lets go."""
 _AIMED = 0.01
 """How far off the view may point, in radians, before the hand takes something."""
-_PATIENCE = 1000
+_PATIENCE = 300
 """Frames after which a step is given up as impossible."""
 
 
