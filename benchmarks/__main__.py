@@ -20,6 +20,8 @@ NAMES = (
     "rasteriser",
     "spriteworld",
     "alchemy",
+    "solvers",
+    "feature_world",
     "raycaster",
     "slots",
     "engine",

@@ -67,6 +67,12 @@ def measure() -> dict[str, Any]:
 
 def run(task: str) -> str:
     """What this file prints when the original's environment runs it."""
+    command = [str(peer_python()), "-I", str(Path(__file__).resolve()), task]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+
+
+def peer_python() -> Path:
+    """The interpreter of the original's environment; made, and the original fetched, where they are not there."""
     from benchmarks.environments import make_environment
 
     python = make_environment(
@@ -75,8 +81,7 @@ def run(task: str) -> str:
     if not CHECKOUT.exists():
         subprocess.run(["git", "clone", "--quiet", REPOSITORY, str(CHECKOUT)], check=True)
         subprocess.run(["git", "-C", str(CHECKOUT), "checkout", "--quiet", COMMIT], check=True)
-    command = [str(python), "-I", str(Path(__file__).resolve()), task]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout
+    return python
 
 
 # What follows runs in the original's environment, where there is no percepts.
@@ -178,7 +183,7 @@ def _environment(level: str, seed: int, settings: dict[str, Any]) -> Any:
     return symbolic_alchemy.get_symbolic_alchemy_level(level, seed=seed, see_chemistries={"truth": truth}, **settings)
 
 
-def _compile() -> None:
+def compile_protocols() -> None:
     """The original's protocol buffers, as its setup script does."""
     import grpc_tools
     from grpc_tools import protoc
@@ -198,5 +203,5 @@ if __name__ == "__main__":
         main()
     else:
         sys.path.insert(0, str(CHECKOUT))
-        _compile()
+        compile_protocols()
         {"record": record, "speed": speed}[sys.argv[1]]()

@@ -17,7 +17,7 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent.parent))
 
-from benchmarks.alchemy_original import CHECKOUT, COMMIT, MAIN, PLAIN, REQUIREMENTS, ROOT
+from benchmarks.alchemy_original import CHECKOUT, COMMIT, MAIN, PLAIN, ROOT, compile_protocols, peer_python
 
 GOLDEN = ROOT / "tests" / "envs" / "alchemy" / "golden" / "relaxed.json"
 OPEN = "perceptual_mapping_randomized"
@@ -27,12 +27,7 @@ ROLLOUTS = ((PLAIN, 300), (PLAIN, 301), (PLAIN, 302), (MAIN, 310), (MAIN, 311), 
 
 def main() -> None:
     """Record the golden values."""
-    from benchmarks.environments import make_environment
-
-    python = make_environment(
-        ROOT / ".venvs" / "dm_alchemy", REQUIREMENTS, "import dm_env_rpc, docker, frozendict, portpicker, scipy"
-    )
-    command = [str(python), "-I", str(Path(__file__).resolve()), str(CHECKOUT)]
+    command = [str(peer_python()), "-I", str(Path(__file__).resolve()), str(CHECKOUT)]
     GOLDEN.write_text(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
     print(f"written to {GOLDEN} ({GOLDEN.stat().st_size / 1000:.0f} kB)")
 
@@ -71,7 +66,7 @@ def _rollout(level: str, seed: int) -> dict[str, Any]:
         step = environment.step(actions[-1])
 
 
-def _mend() -> None:
+def mend() -> None:
     """The original on a current NumPy, and with a table that is computed where its file is missing."""
     from dm_alchemy.encode import precomputed_maps_proto_conversion as conversion
     from dm_alchemy.ideal_observer import precomputed_maps
@@ -97,5 +92,6 @@ if __name__ == "__main__":
         main()
     else:
         sys.path.insert(0, sys.argv[1])
-        _mend()
+        compile_protocols()
+        mend()
         record()
