@@ -5,10 +5,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
-from percepts.studies.info_gathering import STUDY, key
+from percepts.studies.info_gathering import MEMORIES, NOTEBOOK, STUDY, key
 from percepts.studies.study import reproduce
 
 WORLDS = {
@@ -21,9 +22,25 @@ ACCURACY = {
 }  # fmt: skip
 
 
-def missed(**changes: tuple[float, float]) -> list[str]:
+FORGET, RESET, CARRY = MEMORIES
+TEXT = {
+    f"{FORGET}: improvement": -0.005,
+    f"{FORGET}: late_after": 0.585,
+    f"{RESET}: late_after": 0.953,
+    f"{CARRY}: improvement": 0.377,
+    f"{CARRY}: late_after": 0.25,
+    f"{CARRY}: late": 0.95,
+    f"{NOTEBOOK}: late": 0.77,
+}
+
+
+def missed(**changes: Any) -> list[str]:
     """The claims that fail with the notes' figures, some of them changed."""
     numbers = {**WORLDS, **ACCURACY, **changes}
+    text: dict[str, dict[str, list[float]]] = {name: {} for name in (*MEMORIES, NOTEBOOK)}
+    for name, value in {**TEXT, **changes}.items():
+        if name in TEXT:
+            text[name.split(": ")[0]][name.split(": ")[1]] = [value, 0.01]
     across = {
         "worlds": {
             name: {"information gain": [numbers[name][0], 0.1], "random": [numbers[name][1], 0.1]} for name in WORLDS
@@ -31,8 +48,9 @@ def missed(**changes: tuple[float, float]) -> list[str]:
         "perception": {
             name: {"accuracy": numbers[name][0], "without_error": numbers[name][1]} for name in ACCURACY
         },
+        "text": text,
     }  # fmt: skip
-    claims = STUDY.presets["cpu"].claims[:14]
+    claims = STUDY.presets["cpu"].claims
     return [claim.statement for claim in claims if claim.holds(claim.measure(SimpleNamespace(across=across))) is False]
 
 
@@ -51,9 +69,17 @@ def test_the_figures_of_the_notes_hold() -> None:
         ("single, 0.2", (0.89, 1.0)),
         ("conjunction, 0.2", (0.79, 1.0)),
         ("conjunction, 0.2", (0.7, 0.99)),
+        (f"{FORGET}: improvement", 0.13),
+        (f"{FORGET}: improvement", -0.13),
+        (f"{FORGET}: late_after", 0.49),
+        (f"{FORGET}: late_after", 0.67),
+        (f"{RESET}: late_after", 0.87),
+        (f"{CARRY}: improvement", 0.24),
+        (f"{CARRY}: late_after", 0.41),
+        (f"{NOTEBOOK}: late", 0.75),
     ],
 )
-def test_every_figure_can_fail(name: str, values: tuple[float, float]) -> None:
+def test_every_figure_can_fail(name: str, values: Any) -> None:
     assert len(missed(**{name: values})) == 1
 
 
@@ -66,3 +92,4 @@ def test_the_tiny_preset_runs_to_results(tmp_path: Path, monkeypatch: pytest.Mon
     assert reproduce("info_gathering", "tiny", tmp_path / "runs") == 0
     written = json.loads((tmp_path / "results" / "info_gathering-tiny.json").read_text())
     assert set(written["across"]["worlds"]) >= set(WORLDS)
+    assert set(written["across"]["text"]) > {*MEMORIES, NOTEBOOK}

@@ -15,6 +15,7 @@ from percepts.studies.study import Claim, Results, Scale, Study
 
 if TYPE_CHECKING:
     from percepts.envs.feature_world.world import FeatureWorld
+    from percepts.report.plates import Plate
 
 EPISODES, NOISY = 400, 600
 LONG = 2000
@@ -25,6 +26,8 @@ SIZES: dict[str, tuple[tuple[int, int], ...]] = {
     "conjunction": ((2, 3), (2, 5), (2, 8), (3, 3), (3, 5), (3, 8), (4, 5)),
 }
 """Numbers of dimensions and values of the worlds of each kind."""
+JUDGED = {"single": ((3, 5),), "conjunction": ((2, 5), (3, 5))}
+"""Those that claims are about."""
 ERRORS = (0.0, 0.1, 0.2)
 """Probabilities of a perception error in a test."""
 
@@ -144,19 +147,97 @@ def _perception_claims() -> tuple[Claim, ...]:
     return tuple(claims)
 
 
-CLAIMS = (*_worlds_claims(), *_perception_claims())
+GAMES, TRIALS, SWITCH = 120, 20, 10
+"""Games of text Alchemy, their trials, and those before the silent switch of the chemistry."""
+MEMORIES = {"forgets every trial": "forget", "carries, resets on contradiction": "reset", "carries on": "carry"}
+NOTEBOOK = "rule notebook"
 
 
-def measure(folder: Path, episodes: int = EPISODES, noisy: int = NOISY) -> dict[str, Any]:
+def text_alchemy(games: int, trials: int = TRIALS, switch: int = SWITCH) -> dict[str, Any]:
+    """Programs that play through the words that a language model would see, by what they remember."""
+    from percepts.agents.explorers.alchemy_scores import judge, judgement_json
+    from percepts.agents.explorers.dialogue import play_text
+    from percepts.agents.explorers.text_agents import text_player
+    from percepts.envs.alchemy.text import TextAlchemy, text_table
+
+    game = TextAlchemy.Config(table=text_table(trials, switch)).build()
+    players = {name: text_player("sampling", game, memory) for name, memory in MEMORIES.items()}  # type: ignore[arg-type]
+    players |= {NOTEBOOK: text_player("notebook", game), "random heuristic": text_player("random-heuristic", game)}
+    return {
+        name: judgement_json(judge(play_text(game, player, range(games)), switch)) for name, player in players.items()
+    }
+
+
+def judged(results: Results, player: str, name: str) -> float:
+    """The mean of one of the numbers of `alchemy_scores.Judgement`."""
+    return float(results.across["text"][player][name][0])
+
+
+def _text_claims() -> tuple[Claim, ...]:
+    forget, reset, carry = MEMORIES
+    shapes = "the shape of models without a memory, with summaries, and of those that do not adapt (digest)"
+
+    def one(words: str, player: str, name: str, threshold: float, at_most: bool = False) -> Claim:
+        return Claim(
+            statement=f"text Alchemy, who {words}",
+            measure=partial(judged, player=player, name=name),
+            threshold=threshold,
+            at_most=at_most,
+            paper=shapes,
+        )
+
+    late = f"mean of score ÷ oracle in the last half after the switch, {GAMES} games"
+    return (
+        one(f"{forget}: improvement, at least", forget, "improvement", -0.12),
+        one(f"{forget}: improvement, at most", forget, "improvement", 0.12, at_most=True),
+        one(f"{carry}: improvement before the switch", carry, "improvement", 0.25),
+        one(f"{reset}: {late}", reset, "late_after", 0.88),
+        one(f"{carry}: {late}", carry, "late_after", 0.40, at_most=True),
+        one(f"{forget}: {late}, at least", forget, "late_after", 0.50),
+        one(f"{forget}: {late}, at most", forget, "late_after", 0.66, at_most=True),
+        Claim(
+            statement=f"text Alchemy: the {NOTEBOOK} ÷ who {carry}, before the switch",
+            measure=lambda results: judged(results, NOTEBOOK, "late") / judged(results, carry, "late"),
+            threshold=0.80,
+            paper="summaries are enough to improve (digest)",
+        ),
+    )
+
+
+CLAIMS = (*_worlds_claims(), *_perception_claims(), *_text_claims())
+
+
+def measure(
+    folder: Path,
+    episodes: int = EPISODES,
+    noisy: int = NOISY,
+    games: int = GAMES,
+    trials: int = TRIALS,
+    sizes: dict[str, tuple[tuple[int, int], ...]] = SIZES,
+) -> dict[str, Any]:
     """Everything, without a language model."""
-    return {"worlds": feature_worlds(episodes), "perception": perception(noisy), "minutes": 0.0}
+    return {
+        "worlds": feature_worlds(episodes, sizes),
+        "perception": perception(noisy),
+        "text": text_alchemy(games, trials, trials // 2),
+        "minutes": 0.0,
+    }
+
+
+def figures(results: Results) -> dict[str, Plate]:
+    """Tests by world, and scores in text Alchemy by trial."""
+    from percepts.studies.info_gathering_plates import tests_plate, text_plate
+
+    return {"tests": tests_plate(results.across["worlds"]), "text": text_plate(results.across["text"], SWITCH)}
 
 
 STUDY = Study(
     name="info_gathering",
     title="Active gathering of information: feature worlds and text Alchemy",
     presets={
-        "tiny": Scale(seeds=(0,), agents=partial(measure, episodes=10, noisy=10)),
-        "cpu": Scale(seeds=(0,), agents=measure, claims=CLAIMS),
+        "tiny": Scale(
+            seeds=(0,), agents=partial(measure, episodes=10, noisy=10, games=3, trials=4, sizes=JUDGED), figures=figures
+        ),
+        "cpu": Scale(seeds=(0,), agents=measure, claims=CLAIMS, figures=figures),
     },
 )
