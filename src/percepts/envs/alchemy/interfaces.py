@@ -160,10 +160,10 @@ class Interface(ABC, Generic[State]):
         return motion, torch.where(after.held >= 0, force, 0.0)
 
 
-def seen(interface: Interface[Any], view: SceneView, state: PlayerState) -> Drawn:
+def seen(interface: Interface[Any], view: SceneView, state: PlayerState, *, segmentation: bool = False) -> Drawn:
     """What players see."""
     camera, arm = interface.look(state)
-    drawn = view.draw(state.bench, camera, arm)
+    drawn = view.draw(state.bench, camera, arm, segmentation=segmentation)
     return dataclasses.replace(drawn, image=with_reticle(drawn.image)) if interface.reticle else drawn
 
 

@@ -44,6 +44,8 @@ _IRON, _BREW = (0.13, 0.13, 0.15), (0.42, 0.62, 0.30)
 _GLASS, _CORK = (0.78, 0.84, 0.86), (0.50, 0.36, 0.22)
 _SKIN, _SLEEVE = (0.93, 0.72, 0.55), (0.30, 0.20, 0.42)
 _TIME_BACK, _TIME_LEFT = (0.10, 0.10, 0.11), (0.95, 0.80, 0.35)
+_FINE = 120
+"""Pixels from top to bottom from where on small things are drawn."""
 _BAR, _BAR_Y = (0.6, 0.02), -0.655
 """Half of the length and width of the bar of time, and where it lies on the table."""
 
@@ -69,11 +71,11 @@ class Drawn:
 
     Attributes:
         image: red, green, blue.
-        segmentation: labels as above.
+        segmentation: labels as above; None if not asked for.
     """
 
     image: UInt8[Tensor, "batch height width 3"]
-    segmentation: Int64[Tensor, "batch height width"]
+    segmentation: Int64[Tensor, "batch height width"] | None
 
 
 class SceneView(Configurable):
@@ -118,19 +120,27 @@ class SceneView(Configurable):
     def __init__(self, config: Config, bench: Bench) -> None:
         self.config, self.bench = config, bench
 
-    def draw(self, state: BenchState, camera: Float32[Tensor, "*batch 4 4"], arm: Arm | None = None) -> Drawn:
+    def draw(
+        self,
+        state: BenchState,
+        camera: Float32[Tensor, "*batch 4 4"],
+        arm: Arm | None = None,
+        *,
+        segmentation: bool = True,
+    ) -> Drawn:
         """The pictures.
 
         Args:
             state: of the benches.
             camera: world from camera, for all or for each.
             arm: of the players; none if None.
+            segmentation: whether to tell what is seen where, which takes a fifth of the time.
         """
         config = self.config
         drawn = render_objects(
-            self.scene(state, camera, arm), config.height, config.width, samples=config.samples, shadows=config.shadows
-        )
-        assert drawn.segmentation is not None
+            self.scene(state, camera, arm), config.height, config.width,
+            samples=config.samples, shadows=config.shadows, labels=segmentation,
+        )  # fmt: skip
         image = (drawn.image * 255 + 0.5).to(torch.uint8).permute(0, 2, 3, 1).contiguous()
         return Drawn(image, drawn.segmentation)
 
@@ -181,10 +191,12 @@ class SceneView(Configurable):
         place = torch.cat([state.potions, torch.full_like(state.potions[..., :1], TOP)], -1)
         up = place.new_tensor((0.0, 0.0, 1.0))
         label = FIRST_STONE + table.stones.shape[1] + torch.arange(potions, device=device).expand(batch, -1)
+        # A stopper that is smaller than a pixel is not worth its time.
+        stopper = [(_CYLINDER, 0.245 * up, (0.034, 0.034, 0.018), cork)] if self.config.height >= _FINE else []
         parts = (
             (_SPHERE, 0.085 * up, (0.09, 0.09, 0.09), colours),
             (_CYLINDER, 0.19 * up, (0.038, 0.038, 0.045), colours * 0.55 + 0.45),
-            (_CYLINDER, 0.245 * up, (0.034, 0.034, 0.018), cork),
+            *stopper,
         )
         made = [
             _things(

@@ -193,7 +193,7 @@ class World3D:
 
     def draw(self, seats: Seats) -> Drawn:
         """What the players see."""
-        return seen(self.interface, self.view, seats.player)
+        return seen(self.interface, self.view, seats.player, segmentation="segmentation" in self.see)
 
     def observe(self, seats: Seats) -> Arrays:
         """What the players observe, [B, …]."""
@@ -208,7 +208,7 @@ class World3D:
         }
         if "symbolic" in self.see:
             found["symbolic"] = observe(player.bench.table).numpy()
-        if "segmentation" in self.see:
+        if drawn.segmentation is not None:
             found["segmentation"] = drawn.segmentation.numpy()
         return found
 
