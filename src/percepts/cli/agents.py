@@ -107,7 +107,8 @@ def train_alchemy(words: list[str]) -> int:
     options, settings = _alchemy_options(words)
     from percepts.agents.meta_rl.training import settings_of, train
 
-    if options.resume is not None and (settings or options.out or options.preset or options.seed is not None):
+    given = settings or options.out or options.preset or options.level or options.seed is not None
+    if options.resume is not None and given:
         raise usage("--resume goes on with a training as it is", f"percepts train alchemy --resume {options.resume}")
     config = settings_of(options.resume) if options.resume is not None else _alchemy_config(options, settings)
     if options.print_config:
@@ -142,12 +143,13 @@ def _alchemy_options(words: list[str]) -> tuple[Any, list[str]]:
     examples = (
         "percepts train alchemy --preset cpu --out runs/alchemy       minutes on two cores",
         "percepts train alchemy --resume runs/alchemy                 go on where it was stopped",
-        "percepts train alchemy --preset cpu --steps 2000000 --table.level no-bottleneck",
+        "percepts train alchemy --preset cpu --steps 2000000 --level no-bottleneck",
         "percepts train alchemy --preset cpu --print-config           every setting; each of them is a flag",
     )
     parser = command_parser(train_alchemy, *examples)
     parser.prog = "percepts train alchemy"
     parser.add_argument("--preset", help="cpu (the default); an unknown name lists all of them")
+    parser.add_argument("--level", help="of the table: random-bottleneck, no-bottleneck, rotation-random-bottleneck, …")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with a training")
     parser.add_argument("--out", metavar="FOLDER", help="where it goes; by default runs/alchemy-TIME")
     parser.add_argument("--seed", type=int, help="of everything")
@@ -156,12 +158,16 @@ def _alchemy_options(words: list[str]) -> tuple[Any, list[str]]:
 
 
 def _alchemy_config(options: Any, settings: list[str]) -> AlchemyTraining.Config:
+    import dataclasses
+
     import tyro
 
     from percepts.agents.meta_rl.presets import TRAININGS
     from percepts.agents.meta_rl.training import AlchemyTraining
 
     config = _preset("Alchemy", options, TRAININGS)
+    if options.level is not None:
+        config = dataclasses.replace(config, table=dataclasses.replace(config.table, level=options.level))
     return tyro.cli(
         AlchemyTraining.Config,
         default=config,

@@ -92,8 +92,8 @@ def alchemy_gpu() -> AlchemyTraining.Config:
 
 
 def alchemy_gpu_epn() -> AlchemyTraining.Config:
-    """A2C with the episodic planning network, with the settings of BKHMSI/alchemist, which reached 272.9 after some 5 ·
-    10⁸ steps of 15 a trial. Never run here."""
+    """A2C with the episodic planning network, with the settings of BKHMSI/alchemist, which reached 272.9 after some
+    5 · 10⁸ steps, 15 of them a trial. Never run here."""
     optimizer = Optimizer(
         name="adamw", lr=7.5e-4, weight_decay=0.01, clip_norm=100.0, schedule=Schedule(shape="linear", final=0.1)
     )

@@ -103,9 +103,6 @@ class AlchemyTraining(Configurable):
 
     def __init__(self, config: Config) -> None:
         self.config = config
-        if config.threads is not None:
-            torch.set_num_threads(config.threads)
-        keep_memory()
         device = device_of(config.device)
         self.table = Table(config.table)
         self.senses, self.network = parts_of(config, device)
@@ -189,7 +186,13 @@ def train(config: AlchemyTraining.Config, path: Path | str) -> StageOutcome:
     Raises:
         PerceptsError: as of `stages.carry_out`.
     """
-    return stages.carry_out(stage_of(config, path), lambda: config.build())
+    keep_memory()
+    threads = torch.get_num_threads()
+    torch.set_num_threads(config.threads or threads)
+    try:
+        return stages.carry_out(stage_of(config, path), lambda: config.build())
+    finally:
+        torch.set_num_threads(threads)
 
 
 def stage_of(config: AlchemyTraining.Config, path: Path | str) -> Stage:
