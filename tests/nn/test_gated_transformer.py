@@ -93,7 +93,8 @@ def test_no_gradient_goes_into_the_memory() -> None:
     inputs = torch.randn(2, 1, 8, requires_grad=True)
     first = torch.zeros(2, 1, dtype=torch.bool)
     _, remembered = stack(inputs, stack.initial(1), first)
-    assert not remembered.inputs.requires_grad and remembered.valid.tolist() == [[False, True, True]]
+    assert not remembered.inputs.requires_grad
+    assert remembered.valid.tolist() == [[False, True, True]]
 
 
 def test_sinusoids_are_sines_and_cosines() -> None:

@@ -62,8 +62,8 @@ def alchemy_cpu_memoryless() -> AlchemyTraining.Config:
     """The same learner on the ordinary observation: the local optimum without memory, 140 to 156 in the literature.
 
     It is measured as it was trained, with actions that are drawn: without a memory the most probable one is done again
-    and again where it changes nothing. Measured, seed 0: 151 in the last 200 000 of 4 000 000 steps, as good in the last
-    trials as in the first; 139.9 ± 1.5 with the most probable actions; 136 s on a part of one core.
+    and again where it changes nothing. Measured, seed 0: 151 in the last 200 000 of 4 000 000 steps of training, in the
+    last trials as in the first; 139.9 ± 1.5 with the most probable actions; 136 s on a part of one core.
     """
     return AlchemyTraining.Config(
         senses=Senses.Config(previous=False),
