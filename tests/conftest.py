@@ -21,6 +21,9 @@ settings.load_profile("percepts")
 
 # The rooms of pure tensor functions. The checks see what a test calls, so they must come before percepts is imported.
 jaxtyping.install_import_hook(["percepts.nn", "percepts.rendering", "percepts.metrics"], "beartype.beartype")
+if os.environ.get("PERCEPTS_ALL_SHAPES"):
+    # Also a room of many small calls, whose tests then take nearly twice the time: to be asked for.
+    jaxtyping.install_import_hook(["percepts.envs.spriteworld"], "shape_checks.shapes_checked")
 
 
 @pytest.fixture
