@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from percepts.cli.words import command_parser, usage
@@ -134,6 +135,7 @@ def _parser(command: Any, name: str, *examples: str) -> Any:
     model.add_argument("--max-tokens", type=int, help="of an answer")
     model.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends an answer; may repeat")
     model.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="without a byte")
+    model.add_argument("--tries", type=int, default=6, help="of a question, where the server fails for a while")
     model.add_argument("--requests-per-minute", type=int, metavar="N", help="at most")
     model.add_argument("--price", type=_price, metavar="READ,WRITTEN", help="of a million tokens")
     model.add_argument("--spend", type=float, metavar="COST", help="stop before more is spent; needs --price")
@@ -256,6 +258,7 @@ def _feature_config(options: Any) -> FeatureRun:
         retries=options.retries,
     )
     world = world_config(options.world, **settings)
+    world.build().sets  # noqa: B018  # What does not fit together is said before there is a folder.
     return FeatureRun(world=world, prompt=prompt, **_shared(options, "optimal"))
 
 
@@ -269,6 +272,8 @@ def _alchemy_config(options: Any) -> AlchemyRun:
     game = TextAlchemy.Config(
         table=table, told=options.told, announced=options.announced, reasoning=options.condition
     )  # fmt: skip
+    if options.summaries is not None and not Path(options.summaries).is_dir():
+        raise usage(f"no folder '{options.summaries}' with summaries", "--summaries RUN, a run with this seed")
     shared = _shared(options, "sampling")
     player = LanguagePlayer.Config(
         memory=Memory(history=options.history, summary=options.summary, every=options.every, style=options.style),
@@ -284,6 +289,7 @@ def _shared(options: Any, program: str) -> dict[str, Any]:
     from percepts.agents.explorers.language import Asking
     from percepts.foundation.ledger import Ledger, Price
     from percepts.foundation.limits import Limited
+    from percepts.foundation.retries import Retrying
     from percepts.foundation.service import Service
 
     model = _model(options)
@@ -300,6 +306,7 @@ def _shared(options: Any, program: str) -> dict[str, Any]:
         "agent": agent,
         "model": model,
         "service": Service(
+            retries=Retrying.Config(tries=options.tries),
             ledger=Ledger.Config(prices=prices, budget=options.spend),
             limits=Limited.Config(requests_per_minute=options.requests_per_minute),
         ),

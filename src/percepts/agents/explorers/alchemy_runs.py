@@ -110,6 +110,9 @@ class AlchemyRun(ExplorerConfig):
         player: conditions of a language model; its `asking` is that of the run.
         memory: what programs that infer keep from trial to trial.
         summaries: the folder of another run of the same seed, whose summaries the model is shown instead of its own.
+
+    Raises:
+        ConfigError: an agent that there is not, or one that cannot play this game.
     """
 
     game: TextAlchemy.Config = field(default_factory=TextAlchemy.Config)
@@ -125,6 +128,8 @@ class AlchemyRun(ExplorerConfig):
             close = nearest(self.agent, ALCHEMY_AGENTS)
             hint = f", did you mean '{close}'?" if close else ""
             raise ConfigError(f"no agent is called '{self.agent}'{hint}", "one of " + ", ".join(ALCHEMY_AGENTS))
+        if self.agent != MODEL:
+            text_player(self.agent, self.game.build(), self.memory, self.seed)
         if self.player.asking != self.asking:
             raise ConfigError("a player that asks in another way than its run", "equal settings of `asking`")
 

@@ -1,0 +1,177 @@
+"""`percepts explore`: what it plays, what it shows, and what it refuses; a server that fails in mid-episode."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from foundation.failing_server import FailingServer, answers, closes, failing_server, free_port, says
+
+from percepts.agents.explorers.runs import ExplorerRun, Progress
+from percepts.cli import main
+from percepts.cli.explore import LiveTable, progress_table
+from percepts.foundation.ledger import Spent
+from percepts.foundation.transcripts import read_transcript
+
+KEY = "sk-quite-secret"
+
+
+@pytest.fixture
+def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FailingServer]:
+    pytest.importorskip("openai")
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+    for name in ("OPENAI_MODEL", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    with failing_server() as one:
+        yield one
+
+
+def test_help_says_what_there_is(capsys: pytest.CaptureFixture[str]):
+    for words, said in (
+        (["--help"], "percepts explore report runs/optimal runs/guided"),
+        (["feature-world", "--help"], "learner (has"),
+        (["text-alchemy", "--help"], "--summary {none,replace,augment}"),
+        (["report", "--help"], "compared with the first in"),
+    ):
+        with pytest.raises(SystemExit) as stopped:
+            main(["explore", *words])
+        assert stopped.value.code == 0
+        assert said in capsys.readouterr().out
+
+
+def test_programs_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    for agent in ("optimal", "random"):
+        words = ["explore", "feature-world", "--agent", agent, "--values", "3", "--episodes", "4"]
+        assert main([*words, "--out", str(tmp_path / agent)]) == 0
+        out = capsys.readouterr().out
+        assert "tests" in out
+        assert f"report: {tmp_path / agent / 'report.html'}" in out
+        assert (tmp_path / agent / "transcripts.html").is_file()
+    assert main(["explore", "report", str(tmp_path / "optimal"), str(tmp_path / "random"), "--out", str(tmp_path)]) == 0
+    assert "less optimal" in (tmp_path / "report.html").read_text()
+    assert main(["explore", "feature-world", "--resume", str(tmp_path / "optimal")]) == 0
+
+
+def test_text_alchemy_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["--recall", "carry", "--trials", "4", "--switch", "2", "--told", "pairs,rewards", "--announced"]
+    assert main(["explore", "text-alchemy", *words, "--episodes", "2", "--out", str(tmp_path / "run")]) == 0
+    out = capsys.readouterr().out
+    assert "recovery" in out
+    config = ExplorerRun.open(tmp_path / "run").config
+    assert config.agent == "sampling"
+    assert (config.memory, config.switch, config.game.announced) == ("carry", 2, True)
+    system = read_transcript(tmp_path / "run" / "episodes" / "0000.jsonl").system
+    assert "red and green" in system
+    assert "+15" in system
+
+
+def test_a_server_that_fails_now_and_then_is_asked_again(server: FailingServer, tmp_path: Path):
+    nonsense = says('{"tool": ')
+    # Between two failures there is an answer, so that no wait is longer than a second.
+    server.will(
+        answers({"error": {"message": "slow down"}}, 429), nonsense, answers(b"oops", 500), says(None),
+        closes, says("TEST: red cube smooth"), answers(b"{no json", 200), says("TEST: the red one"),
+    )  # fmt: skip
+    out = tmp_path / "run"
+    words = ["--values", "3", "--episodes", "2", "--budget", "3", "--at-once", "1", "--price", "1,2"]
+    assert main(["explore", "feature-world", "--model", "m", "--base-url", server.url, *words, "--out", str(out)]) == 0
+    rows = json.loads((out / "results.json").read_text())["rows"]
+    assert len(rows) == 2
+    assert all(row["failures"] > 0 for row in rows)
+    assert {headers["authorization"] for headers in server.headers} == {f"Bearer {KEY}"}
+    for file in out.rglob("*"):
+        assert not file.is_file() or KEY.encode() not in file.read_bytes()
+
+
+def test_a_server_that_dies_costs_nothing_that_was_paid(
+    server: FailingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    replies = [says(f"ACTION: stone 0 into potion {number}") for number in range(4)]
+    server.will(*replies, answers({"error": {"message": "no such model"}}, 404))
+    out = tmp_path / "run"
+    words = ["--trials", "2", "--steps", "4", "--episodes", "1", "--out", str(out)]
+    assert main(["explore", "text-alchemy", "--model", "m", "--base-url", server.url, *words]) == 1
+    said = capsys.readouterr()
+    assert f"Continue: percepts explore text-alchemy --resume {out}" in said.out
+    assert said.err.startswith("error: ")
+    paid = len(server.requests) - 1
+    assert len(read_transcript(out / "episodes" / "0000.jsonl").turns) == paid == 4
+    server.will(*[says("?")] * 5, *replies, says("ACTION: end the trial"))
+    assert main(["explore", "text-alchemy", "--resume", str(out)]) == 0
+    turns = read_transcript(out / "episodes" / "0000.jsonl").turns
+    assert len(server.requests) - 1 == len(turns)
+    assert KEY not in said.out + said.err
+
+
+def test_nobody_listens(server: FailingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    words = ["--model", "m", "--base-url", f"http://127.0.0.1:{free_port()}/v1", "--episodes", "1", "--tries", "1"]
+    assert main(["explore", "feature-world", *words, "--out", str(tmp_path / "run")]) == 1
+    assert "error: " in capsys.readouterr().err
+
+
+def test_a_budget_is_kept(server: FailingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    server.will(says("TEST: red cube"))
+    words = ["--episodes", "3", "--price", "1000,1000", "--spend", "0.9", "--max-tokens", "10"]
+    out = str(tmp_path / "run")
+    assert main(["explore", "feature-world", "--model", "m", "--base-url", server.url, *words, "--out", out]) == 1
+    assert "budget" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["feature-world", "--agent", "optimum"], "did you mean 'optimal'"),
+        (["feature-world", "--world", "singel"], "did you mean 'single'"),
+        (["feature-world", "--agent", "model"], "no model is named"),
+        (["feature-world", "--agent", "random", "--model", "m"], "beside a model"),
+        (["feature-world", "--model", "m", "--local", "here"], "--local beside"),
+        (["feature-world", "--model", "m", "--spend", "1"], "--price READ,WRITTEN"),
+        (["feature-world", "--model", "m", "--base-url", "nowhere"], "http://localhost"),
+        (["feature-world", "--resume", "somewhere", "--seed", "3"], "without --seed"),
+        (["text-alchemy", "--resume", "no-such-run"], "not a run folder"),
+        (["text-alchemy", "--told", "everything"], "everything"),
+        (["text-alchemy", "--model", "m", "--summaries", "nowhere"], "no folder 'nowhere'"),
+        (["feature-world", "--values", "1"], "values = (1, 1, 1)"),
+        (["text-alchemy", "--level", "no-botleneck"], "did you mean 'no-bottleneck'"),
+        (["text-alchemy", "--switch", "10"], "a switch after 10"),
+        (["text-alchemy", "--agent", "notebook", "--level", "rotation-no-bottleneck"], "rotates"),
+        (["report", "no-such-run"], "not a run folder"),
+    ],
+)
+def test_what_cannot_be_meant_so_is_refused(
+    words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("OPENAI_MODEL", raising=False)
+    assert main(["explore", *words]) == 1
+    assert said in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_live_table_says_how_far_it_is():
+    progress = Progress(
+        done=5, episodes=20, turns=1234, score=4.5, spent=Spent(9, 1000, 234, 0.25), seconds=60.0, fresh=3
+    )
+    text = progress_table("a-model", progress)
+    for part in ("a-model", "5/20", "4.500", "1,234", "0.25", "3.0 a minute", "5:00"):
+        assert part in text
+    assert "?" in progress_table("m", Progress(0, 20, 0, None, Spent(unpriced=1), 0.0, 0))
+
+
+def test_the_table_is_drawn_over_itself_on_terminals_only():
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    progress = Progress(20, 20, 1, 1.0, None, 1.0, 20)
+    terminal, plain = Terminal(), io.StringIO()
+    for stream in (terminal, plain):
+        table = LiveTable("m", stream)
+        table.show(progress)
+        table.show(progress)
+        table.close()
+    assert plain.getvalue() == ""
+    assert terminal.getvalue().count("\x1b[3F\x1b[J") == 1
