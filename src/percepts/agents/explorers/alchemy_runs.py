@@ -16,7 +16,8 @@ from percepts.agents.alchemy.searching import Memory as Recall
 from percepts.agents.explorers.alchemy_scores import judge, judgement_json, learns
 from percepts.agents.explorers.dialogue import Answer, Exchange, PlayedText, TextAgent, play_text
 from percepts.agents.explorers.language import LanguagePlayer, summaries_of
-from percepts.agents.explorers.runs import MODEL, ExplorerConfig, ExplorerRun, Replayed, Sitting, TurnLog
+from percepts.agents.explorers.replays import Replayed, TurnLog
+from percepts.agents.explorers.runs import MODEL, ExplorerConfig, ExplorerRun, Sitting
 from percepts.agents.explorers.text_agents import PLAYERS, text_player
 from percepts.core.errors import ConfigError, DataError, RunError, nearest
 from percepts.envs.alchemy.text import TextAlchemy, TextState, TextTurns

@@ -25,7 +25,8 @@ from percepts.agents.explorers.feature_texts import (
     episodes_of,
     play_words,
 )
-from percepts.agents.explorers.runs import MODEL, ExplorerConfig, ExplorerRun, Replayed, Sitting
+from percepts.agents.explorers.replays import Replayed
+from percepts.agents.explorers.runs import MODEL, ExplorerConfig, ExplorerRun, Sitting
 from percepts.core.errors import ConfigError, nearest
 from percepts.envs.feature_world.text import FeaturePrompt, TextWorld, Turn, instructions
 from percepts.envs.feature_world.world import FeatureWorld

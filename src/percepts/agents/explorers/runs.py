@@ -16,18 +16,16 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from abc import ABC, abstractmethod
-from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, ClassVar, Unpack
+from typing import Any, ClassVar
 
-from percepts.agents.explorers.dialogue import Exchange
 from percepts.agents.explorers.language import Asking
+from percepts.agents.explorers.replays import TurnLog
 from percepts.core.config import Config
 from percepts.core.errors import ConfigError, RunError
 from percepts.core.files import write_json
@@ -35,16 +33,11 @@ from percepts.core.random import derive_seed
 from percepts.core.runs import Run
 from percepts.foundation.ledger import Spent
 from percepts.foundation.model import (
-    CompletesMany,
-    Completion,
     LanguageModel,
-    Message,
-    Settings,
-    complete_all,
 )
 from percepts.foundation.openai_server import OpenAIServer
 from percepts.foundation.service import Dependable, Service, dependable
-from percepts.foundation.transcripts import Transcript, TranscriptWriter, Turn, begin_transcript, read_transcript
+from percepts.foundation.transcripts import Transcript, begin_transcript, read_transcript
 from percepts.foundation.transformers_local import LocalModel
 
 FORMAT = 1
@@ -251,7 +244,10 @@ class Sitting:
     def recording(self, number: int, system: str, facts: Mapping[str, Any]) -> TurnLog:
         """The transcript of an episode, to be written or gone on with."""
         name = f"{type(self.run.config).__name__} {number:04d}"
-        return TurnLog(begin_transcript(self.run.transcript_file(number), name, system, facts), self)
+        return TurnLog(begin_transcript(self.run.transcript_file(number), name, system, facts), self._count)
+
+    def _count(self) -> None:
+        self.turns += 1
 
     def tell(self) -> None:
         """Report the progress."""
@@ -269,102 +265,6 @@ class Sitting:
                 fresh=len(self.rows) - self.before,
             )
         )
-
-
-class TurnLog:
-    """Writes a transcript; turns that it holds already are not written again.
-
-    Args:
-        writer: of the transcript.
-        sitting: is told of turns.
-    """
-
-    def __init__(self, writer: TranscriptWriter, sitting: Sitting) -> None:
-        self.writer, self.sitting = writer, sitting
-        self.number = 0
-
-    @property
-    def recorded(self) -> tuple[Turn, ...]:
-        """The turns that the transcript held when it was opened."""
-        return self.writer.transcript.turns
-
-    def add(self, exchange: Exchange, facts: Mapping[str, Any] | None = None) -> None:
-        """Write an exchange, with more facts."""
-        if self.number >= len(self.recorded):
-            self.writer.turn(exchange.messages, exchange.completion, {**exchange.facts, **(facts or {})})
-            self.sitting.turns += 1
-        self.number += 1
-
-    def end(self, row: Mapping[str, Any]) -> None:
-        """Write what became of the episode."""
-        self.writer.end({"result": dict(row)})
-
-
-class Replayed:
-    """A language model that first repeats what transcripts hold, episode by episode, and then asks `model`.
-
-    Questions are told apart by their seeds, of which every episode has its own. In this way a turn that is in a
-    transcript is not paid for again even if the recording of answers is lost.
-
-    Args:
-        model: what is asked.
-        answers: turns by seed, in their order.
-    """
-
-    def __init__(self, model: LanguageModel, answers: Mapping[int, Sequence[Turn]]) -> None:
-        self.model = model
-        self._left = {seed: deque(turns) for seed, turns in answers.items()}
-        self._mutex = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        """That of the model."""
-        return self.model.name
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """That of the model."""
-        return self.model.identity
-
-    @property
-    def batches(self) -> bool:
-        """Whether the model does."""
-        return isinstance(self.model, CompletesMany) and self.model.batches
-
-    def complete(self, messages: Sequence[Message], **settings: Unpack[Settings]) -> Completion:
-        """The answer of the transcript, or that of the model.
-
-        Raises:
-            RunError: the transcript holds another question.
-        """
-        known = self._known(messages, settings.get("seed"))
-        return self.model.complete(messages, **settings) if known is None else known
-
-    def complete_all(
-        self, conversations: Sequence[Sequence[Message]], seeds: Sequence[int | None], **settings: Unpack[Settings]
-    ) -> list[Completion]:
-        """As `complete` for each; the model gets what is new as one batch."""
-        known = [self._known(messages, seed) for messages, seed in zip(conversations, seeds)]
-        new = [place for place, completion in enumerate(known) if completion is None]
-        asked, theirs = [conversations[place] for place in new], [seeds[place] for place in new]
-        made = iter(complete_all(self.model, asked, seeds=theirs, **settings) if new else [])
-        return [next(made) if completion is None else completion for completion in known]
-
-    def _known(self, messages: Sequence[Message], seed: int | None) -> Completion | None:
-        with self._mutex:
-            left = self._left.get(seed) if seed is not None else None
-            if not left:
-                return None
-            turn = left.popleft()
-        told = [message for message in messages if message.role != "system"]
-        same = told[len(told) - len(turn.messages) :] == [one for one in turn.messages if one.role != "system"]
-        if not same or turn.completion is None:
-            raise RunError(
-                f"turn {turn.number} of a transcript asks something else than this run would",
-                "a run that goes on as it began, by the same version",
-                "a new run in another folder",
-            )
-        return turn.completion
 
 
 def finished_row(path: Path) -> dict[str, Any] | None:
