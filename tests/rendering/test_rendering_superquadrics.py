@@ -7,7 +7,16 @@ import torch
 from torch import Tensor
 
 from percepts.core.errors import DataError
-from percepts.rendering import ObjectScene, Primitive, Sphere, Superquadric, look_at, octahedron, pinhole, render_objects
+from percepts.rendering import (
+    ObjectScene,
+    Primitive,
+    Sphere,
+    Superquadric,
+    look_at,
+    octahedron,
+    pinhole,
+    render_objects,
+)
 
 SIZE = torch.tensor([0.6, 0.8, 0.7], dtype=torch.float64)
 

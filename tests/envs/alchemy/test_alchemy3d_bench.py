@@ -47,7 +47,9 @@ def test_seeds_bring_what_they_bring_in_the_symbolic_environment(seeding: Any) -
 
 def test_things_lie_apart_on_the_table() -> None:
     bench, state = made()
-    radii = torch.cat([bench.radii(state), torch.full((16, 12), POTION_RADIUS), torch.full((16, 1), CAULDRON_RADIUS)], 1)
+    radii = torch.cat(
+        [bench.radii(state), torch.full((16, 12), POTION_RADIUS), torch.full((16, 1), CAULDRON_RADIUS)], 1
+    )
     places = torch.cat([state.places, state.potions, torch.tensor(CAULDRON).expand(16, 1, 2)], 1)
     gap = torch.cdist(places, places) - radii[:, :, None] - radii[:, None]
     gap = gap + 9 * torch.eye(16)

@@ -257,9 +257,9 @@ def with_reticle(image: UInt8[Tensor, "batch height width 3"]) -> UInt8[Tensor, 
     """Pictures with four white dots around their middle."""
     marked = image.clone()
     height, width = image.shape[1:3]
-    dot = max(1, round(height / 72))
+    dot = 2 * max(1, round(height / 144))
     for up, right in ((-1, 0), (1, 0), (0, -1), (0, 1)):
-        row, column = (round(size / 2 + step * 2.5 * dot - dot / 2) for size, step in ((height, up), (width, right)))
+        row, column = (round(size / 2 + step * 2 * dot - dot / 2) for size, step in ((height, up), (width, right)))
         marked[:, max(0, row) : row + dot, max(0, column) : column + dot] = 255
     return marked
 

@@ -133,7 +133,7 @@ class Alchemy3DEnv(gymnasium.Env[Arrays, Any]):
         return found
 
     def _observe(self) -> Arrays:
-        return {name: value[0] for name, value in self.world.observe(self._current()).items()}
+        return {name: np.asarray(value[0]) for name, value in self.world.observe(self._current()).items()}
 
     def _info(self, new_trial: NDArray[np.bool_], events: tuple[Event, ...]) -> dict[str, Any]:
         facts = self.world.facts(self._current(), new_trial)
