@@ -29,7 +29,7 @@ from gymnasium import spaces  # noqa: E402
 from gymnasium.vector import AutoresetMode  # noqa: E402
 from stable_baselines3.common.vec_env import VecEnv  # noqa: E402
 
-from percepts.envs.spriteworld.vector import SpriteworldVectorEnv  # noqa: E402
+from percepts.envs.spriteworld.vector import Arenas, SpriteworldVectorEnv  # noqa: E402
 
 Arrays = Mapping[str, NDArray[Any]]
 
@@ -137,7 +137,7 @@ class LearnerArenas(VecEnv):
             raise CheckpointError(f"the state of {len(state['seeds'])} arenas", f"that of {self.num_envs}")
         template = self.arenas.arena.reset(state["seeds"])
         resumed = with_tensors_of(template, state["arenas"])
-        self.arenas.go_on(resumed, state["seeds"], state["episodes"].numpy())
+        self.arenas.go_on(Arenas(resumed, tuple(state["seeds"]), state["episodes"].clone()))
         self._returns, self._lengths = state["returns"].numpy().copy(), state["lengths"].numpy().copy()
         self._reset_seeds()
 

@@ -74,6 +74,8 @@ class TensorVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]], Generic[State]):
     metadata: dict[str, Any] = {"render_modes": ["rgb_array"], "render_fps": 4}  # noqa: RUF012 (Gymnasium's own type)
     most_seed = 1 << 62
     """Seeds that are drawn are below."""
+    reset_options: tuple[str, ...] = ("reset_mask",)
+    """That are known."""
 
     def __init__(
         self,
@@ -122,6 +124,14 @@ class TensorVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]], Generic[State]):
     def _facts(self, state: State) -> Arrays:
         """What `infos` say after a reset; the arrays are the caller's."""
 
+    def _arranged(self, state: State, mask: Bools, options: Mapping[str, Any]) -> State:
+        """What the options of a reset make of the episodes that it began (`mask`): they are as they are by default.
+
+        Raises:
+            DataError: options that cannot be followed.
+        """
+        return state
+
     @property
     def current(self) -> State:
         """Where the arenas are.
@@ -150,14 +160,15 @@ class TensorVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]], Generic[State]):
 
         Args:
             seed: of the first arena, of which the others count up, or one for each.
-            options: "reset_mask", bool [B], True at one arena at least: which ones begin anew; all by default.
+            options: "reset_mask", bool [B], True at one arena at least: which ones begin anew; all by default. Others
+                as the class says.
 
         Raises:
             DataError: other seeds or options.
         """
-        options = check_options(options, ("reset_mask",))
+        options = check_options(options, self.reset_options)
         mask, seeds = self._mask(options), self._given(seed)
-        self._state = state = self._begun(mask, seeds)
+        self._state = state = self._arranged(self._begun(mask, seeds), mask, options)
         return self._look(state), masked(self._facts(state), mask)
 
     def step(self, actions: Any) -> tuple[Arrays, NDArray[np.float64], Bools, Bools, dict[str, Any]]:

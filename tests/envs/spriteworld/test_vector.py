@@ -123,7 +123,7 @@ def test_arenas_go_on_where_others_were() -> None:
     assert one.seeds == (4, 9, 5)
     assert one.episodes.tolist() == [1, 1, 1]
     one.episodes[:] = 7
-    other.go_on(one.state, one.seeds, one.episodes)
+    other.go_on(one.current)
     for action in actions[5:]:
         for found, expected in zip(other.step(action), one.step(action)):
             assert_same(found, expected)
@@ -137,14 +137,15 @@ def test_arenas_of_another_kind_do_not_go_on() -> None:
     few, others = (SpriteworldVectorEnv(count, task, **FACTORS) for count, task in ((2, "sorting"), (3, "exploration")))
     few.reset(seed=0)
     others.reset(seed=0)
-    for state, seeds, episodes in (
-        (few.state, envs.seeds, envs.episodes),
-        (envs.state, few.seeds, envs.episodes),
-        (envs.state, envs.seeds, few.episodes),
-        (others.state, envs.seeds, envs.episodes),
+    here, those = envs.current, few.current
+    for mixed in (
+        dataclasses.replace(here, arena=those.arena),
+        dataclasses.replace(here, seeds=those.seeds),
+        dataclasses.replace(here, episodes=those.episodes),
+        dataclasses.replace(here, arena=others.state),
     ):
         with pytest.raises(DataError, match="3 arenas of"):
-            envs.go_on(state, seeds, episodes)
+            envs.go_on(mixed)
     assert envs.seeds == (0, 1, 2)
     assert_same(envs.reset(seed=0)[0], first)
 
