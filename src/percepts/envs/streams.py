@@ -14,7 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -24,13 +24,14 @@ from torch import Tensor
 
 from percepts.core.random import Key, derive_seed
 from percepts.data.hashing import ROUNDS, STEP, mixed, unit_of
+from percepts.envs.rows import TensorRows
 
 _SMALLEST = 2.0**-54
 """What stands for 0 where a normal number would be infinite; half of the smallest other uniform number."""
 
 
 @dataclass(frozen=True)
-class Streams:
+class Streams(TensorRows):
     """B streams.
 
     Attributes:
@@ -66,20 +67,6 @@ class Streams:
         bits, streams = self._bits(count)
         key = bits.flatten()
         return type(self)(key, torch.zeros_like(key)), streams
-
-    def rows(self, index: Any) -> Self:
-        """Some of the streams, by anything that indexes a tensor."""
-        return type(self)(self.key[index], self.count[index])
-
-    def put(self, index: Any, others: Streams) -> Self:
-        """A copy with the streams at `index` replaced."""
-        key, count = self.key.clone(), self.count.clone()
-        key[index], count[index] = others.key, others.count
-        return type(self)(key, count)
-
-    def to(self, device: torch.device | str) -> Self:
-        """On another device."""
-        return type(self)(self.key.to(device), self.count.to(device))
 
     def _bits(self, count: int) -> tuple[Int64[Tensor, "batch {count}"], Self]:
         after = type(self)(self.key, self.count + count)

@@ -22,7 +22,7 @@ import functools
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -30,6 +30,7 @@ from jaxtyping import Bool, Float32, Float64, Int64
 from torch import Tensor
 
 from percepts.core.errors import ConfigError
+from percepts.envs.rows import TensorRows
 
 AXES, VERTICES, POTIONS = 3, 8, 6
 EDGES = ((0, 1), (0, 2), (0, 4), (1, 3), (1, 5), (2, 3), (2, 6), (3, 7), (4, 5), (4, 6), (5, 7), (6, 7))
@@ -64,7 +65,7 @@ _TURNS = (
 
 
 @dataclass(frozen=True)
-class Chemistry:
+class Chemistry(TensorRows):
     """B chemistries.
 
     Attributes:
@@ -104,14 +105,6 @@ class Chemistry:
 
     def __len__(self) -> int:
         return len(self.graph)
-
-    def rows(self, index: Any) -> Self:
-        """Some of them."""
-        return type(self)(*(getattr(self, field.name)[index] for field in dataclasses.fields(self)))
-
-    def to(self, device: torch.device | str) -> Self:
-        """The same on another device."""
-        return type(self)(*(getattr(self, field.name).to(device) for field in dataclasses.fields(self)))
 
 
 @dataclass(frozen=True)

@@ -13,8 +13,8 @@ A view may leave parts out, and may draw once per episode what each group of its
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, fields
-from typing import Any, Literal, Self
+from dataclasses import dataclass
+from typing import Literal
 
 import torch
 from jaxtyping import Bool, Float32, Int64
@@ -27,7 +27,7 @@ from percepts.envs.alchemy.chemistry import PERMUTATIONS, ROTATIONS, VERTICES, C
 from percepts.envs.alchemy.posterior import Posterior, PosteriorFilter
 from percepts.envs.alchemy.relaxed import Relaxed, RelaxedFilter
 from percepts.envs.alchemy.table import Outcome, Table, TableState
-from percepts.envs.alchemy.table_state import put
+from percepts.envs.rows import TensorRows
 from percepts.envs.streams import Streams
 
 Content = Literal["truth", "relaxed", "exact", "unknown"]
@@ -120,7 +120,7 @@ def true_chemistry(chemistry: Chemistry) -> Float32[Tensor, "batch 28"]:
 
 
 @dataclass(frozen=True)
-class ViewState:
+class ViewState(TensorRows):
     """What B views remember.
 
     Attributes:
@@ -133,18 +133,6 @@ class ViewState:
     streams: Streams
     exact: Posterior | None
     relaxed: Relaxed | None
-
-    def rows(self, index: Any) -> Self:
-        """Some of them."""
-        exact = None if self.exact is None else self.exact.rows(index)
-        relaxed = None if self.relaxed is None else self.relaxed.rows(index)
-        return type(self)(self.contents[index], self.streams.rows(index), exact, relaxed)
-
-    def put(self, index: Any, others: ViewState) -> Self:
-        """A copy with those at `index` replaced by others of the same views."""
-        parts: list[Any] = [(getattr(self, part.name), getattr(others, part.name)) for part in fields(self)]
-        changed: list[Any] = [None if old is None else put(old, index, new) for old, new in parts]
-        return type(self)(*changed)
 
 
 class ChemistryViews:

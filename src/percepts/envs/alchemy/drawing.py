@@ -11,7 +11,7 @@ import bisect
 import functools
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 import torch
@@ -22,6 +22,7 @@ from torch import Tensor
 from percepts.core.errors import DataError
 from percepts.envs.alchemy.chemistry import POTIONS, ROTATIONS, VERTICES, Chemistry
 from percepts.envs.alchemy.levels import Level
+from percepts.envs.rows import TensorRows
 from percepts.envs.streams import Streams
 
 CHEMISTRY_NUMBERS = 4
@@ -34,7 +35,7 @@ Drawn = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
-class LegacyStreams:
+class LegacyStreams(TensorRows):
     """B of NumPy's RandomStates.
 
     Attributes:
@@ -55,20 +56,6 @@ class LegacyStreams:
 
     def __len__(self) -> int:
         return len(self.words)
-
-    def rows(self, index: Any) -> Self:
-        """Some of them."""
-        return type(self)(self.words[index])
-
-    def put(self, index: Any, others: LegacyStreams) -> Self:
-        """A copy with those at `index` replaced."""
-        words = self.words.clone()
-        words[index] = others.words
-        return type(self)(words)
-
-    def to(self, device: torch.device | str) -> Self:
-        """On another device."""
-        return type(self)(self.words.to(device))
 
 
 @dataclass(frozen=True)

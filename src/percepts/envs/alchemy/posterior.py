@@ -15,7 +15,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float32, Float64, Int64, UInt8
@@ -34,6 +34,7 @@ from percepts.envs.alchemy.evidence import (
     unpacked,
 )
 from percepts.envs.alchemy.levels import Level
+from percepts.envs.rows import TensorRows
 
 if TYPE_CHECKING:
     from percepts.envs.alchemy.table import Outcome, TableState
@@ -45,7 +46,7 @@ _BELOW_ONE = 1.0 - 1e-12
 
 
 @dataclass(frozen=True)
-class Posterior:
+class Posterior(TensorRows):
     """What B episodes leave possible.
 
     Attributes:
@@ -59,20 +60,6 @@ class Posterior:
 
     def __len__(self) -> int:
         return len(self.stone_maps)
-
-    def rows(self, index: Any) -> Self:
-        """Some of them."""
-        return type(self)(self.chemistries[index], self.stone_maps[index])
-
-    def put(self, index: Any, others: Posterior) -> Self:
-        """A copy with those at `index` replaced."""
-        chemistries, stone_maps = self.chemistries.clone(), self.stone_maps.clone()
-        chemistries[index], stone_maps[index] = others.chemistries, others.stone_maps
-        return type(self)(chemistries, stone_maps)
-
-    def to(self, device: torch.device | str) -> Self:
-        """On another device."""
-        return type(self)(self.chemistries.to(device), self.stone_maps.to(device))
 
 
 @dataclass(frozen=True)

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING
 
 import torch
 from jaxtyping import Bool, Float32, Int64
@@ -25,6 +25,7 @@ from torch import Tensor
 from percepts.envs.alchemy.chemistry import AXES, EDGES, POTION_MAPS, ROTATIONS, STONE_MAPS, chemistry_tables
 from percepts.envs.alchemy.evidence import NOTHING_SEEN, evidence_tables, place_of
 from percepts.envs.alchemy.levels import Level
+from percepts.envs.rows import TensorRows
 
 if TYPE_CHECKING:
     from percepts.envs.alchemy.table import Outcome, TableState
@@ -34,7 +35,7 @@ VIEW = 28
 
 
 @dataclass(frozen=True)
-class Relaxed:
+class Relaxed(TensorRows):
     """What B episodes are known to hold, for every rotation.
 
     Attributes:
@@ -53,23 +54,6 @@ class Relaxed:
 
     def __len__(self) -> int:
         return len(self.shown)
-
-    def rows(self, index: Any) -> Self:
-        """Some of them."""
-        return type(self)(*(part[index] for part in vars(self).values()))
-
-    def put(self, index: Any, others: Relaxed) -> Self:
-        """A copy with those at `index` replaced."""
-        parts = []
-        for old, new in zip(vars(self).values(), vars(others).values()):
-            part = old.clone()
-            part[index] = new
-            parts.append(part)
-        return type(self)(*parts)
-
-    def to(self, device: torch.device | str) -> Self:
-        """On another device."""
-        return type(self)(*(part.to(device) for part in vars(self).values()))
 
 
 class RelaxedFilter:

@@ -35,7 +35,7 @@ from percepts.envs.alchemy.chemistry import (
 from percepts.envs.alchemy.drawing import Draws, LegacyStreams
 from percepts.envs.alchemy.levels import MAIN_LEVEL, Level
 from percepts.envs.alchemy.levels import level as level_of
-from percepts.envs.alchemy.table_state import NONE, Episodes, Outcome, Rewards, TableState, put, stone_values
+from percepts.envs.alchemy.table_state import NONE, Episodes, Outcome, Rewards, TableState, stone_values
 from percepts.envs.streams import Streams
 
 __all__ = ["NONE", "Episodes", "Outcome", "Rewards", "Table", "TableState", "Trial", "stone_values"]
@@ -272,7 +272,7 @@ class Table(Configurable):
         drawn, stones, potions, streams = self._trial(part.streams, switched, trial, part.episodes)
         chemistry = part.chemistry
         if self.config.switch_trials:
-            chemistry = chemistry if not bool(switched.any()) else put(chemistry, switched, drawn.rows(switched))
+            chemistry = chemistry if not bool(switched.any()) else chemistry.put(switched, drawn.rows(switched))
         begun = TableState(
             chemistry, stones.clamp(min=0), potions.clamp(min=0), stones >= 0, potions >= 0, trial,
             torch.zeros_like(trial), part.score, torch.zeros_like(part.score), part.finished, streams, part.episodes,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -15,6 +14,7 @@ from percepts.core.config import Config
 from percepts.core.errors import DataError
 from percepts.envs.alchemy.chemistry import Chemistry, chemistry_tables
 from percepts.envs.alchemy.drawing import LegacyStreams
+from percepts.envs.rows import TensorRows
 from percepts.envs.streams import Streams
 
 NONE = -1
@@ -46,7 +46,7 @@ def stone_values(rewards: Rewards) -> Float32[Tensor, "8"]:
 
 
 @dataclass(frozen=True)
-class Episodes:
+class Episodes(TensorRows):
     """B whole episodes: what a table is told to play instead of what it would draw.
 
     Attributes:
@@ -62,17 +62,9 @@ class Episodes:
     def __len__(self) -> int:
         return len(self.stones)
 
-    def rows(self, index: Any) -> Self:
-        """Some of them."""
-        return type(self)(self.chemistry.rows(index), self.stones[index], self.potions[index])
-
-    def to(self, device: torch.device | str) -> Self:
-        """The same on another device."""
-        return type(self)(self.chemistry.to(device), self.stones.to(device), self.potions.to(device))
-
 
 @dataclass(frozen=True)
-class TableState:
+class TableState(TensorRows):
     """Where B tables are.
 
     Attributes:
@@ -105,11 +97,7 @@ class TableState:
     def __len__(self) -> int:
         return len(self.trial)
 
-    def rows(self, index: Any) -> Self:
-        """Some of the tables, by anything that indexes a tensor."""
-        return self._each(lambda part: part[index] if isinstance(part, Tensor) else part.rows(index))
-
-    def put(self, index: Any, others: TableState) -> Self:
+    def put(self, index: Any, others: Self) -> Self:
         """A copy with the tables at `index` replaced.
 
         Raises:
@@ -117,20 +105,7 @@ class TableState:
         """
         if (self.episodes is None) != (others.episodes is None):
             raise DataError("tables that play given episodes among tables that draw theirs", "all of one kind")
-        changed: dict[str, Any] = {}
-        for part in dataclasses.fields(self):
-            old = getattr(self, part.name)
-            changed[part.name] = None if old is None else put(old, index, getattr(others, part.name))
-        return dataclasses.replace(self, **changed)
-
-    def to(self, device: torch.device | str) -> Self:
-        """On another device."""
-        return self._each(lambda part: part.to(device))
-
-    def _each(self, change: Callable[[Any], Any]) -> Self:
-        parts: dict[str, Any] = {part.name: getattr(self, part.name) for part in dataclasses.fields(self)}
-        changed: dict[str, Any] = {name: None if part is None else change(part) for name, part in parts.items()}
-        return type(self)(**changed)
+        return super().put(index, others)
 
 
 @dataclass(frozen=True)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, fields, replace
-from typing import Any, Self
+from dataclasses import dataclass
 
-import torch
 from jaxtyping import Bool, Float64, Int8, Int64
 from torch import Tensor
 
+from percepts.envs.rows import TensorRows
 from percepts.envs.streams import Streams
 
 
 @dataclass(frozen=True)
-class WorldState:
+class WorldState(TensorRows):
     """Where B episodes are.
 
     Attributes:
@@ -48,31 +47,6 @@ class WorldState:
 
     def __len__(self) -> int:
         return len(self.steps)
-
-    def rows(self, index: Any) -> Self:
-        """Some of the episodes, by anything that indexes a tensor."""
-        chosen: dict[str, Any] = {}
-        for part in fields(self):
-            whole = getattr(self, part.name)
-            chosen[part.name] = whole[index] if isinstance(whole, Tensor) else whole.rows(index)
-        return replace(self, **chosen)
-
-    def put(self, index: Any, others: WorldState) -> Self:
-        """A copy with the episodes at `index` replaced."""
-        changed: dict[str, Any] = {}
-        for part in fields(self):
-            old, new = getattr(self, part.name), getattr(others, part.name)
-            if isinstance(old, Tensor):
-                changed[part.name] = old.clone()
-                changed[part.name][index] = new
-            else:
-                changed[part.name] = old.put(index, new)
-        return replace(self, **changed)
-
-    def to(self, device: torch.device | str) -> Self:
-        """On another device."""
-        there: dict[str, Any] = {part.name: getattr(self, part.name).to(device) for part in fields(self)}
-        return replace(self, **there)
 
 
 @dataclass(frozen=True)

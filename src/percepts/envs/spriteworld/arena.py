@@ -14,7 +14,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field, fields, replace
-from typing import Any, Self, TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float64, Int64, Num
@@ -22,6 +22,7 @@ from torch import Tensor
 
 from percepts.core.config import Config, Configurable
 from percepts.core.errors import ConfigError, DataError
+from percepts.envs.rows import TensorRows
 from percepts.envs.spriteworld.actions import ActionSpace, SelectMove, elsewhere
 from percepts.envs.spriteworld.generators import SceneGenerator
 from percepts.envs.spriteworld.physics import Drift, Physics
@@ -37,7 +38,7 @@ Held = TypeVar("Held", Sprites, Streams)
 
 
 @dataclass(frozen=True)
-class ArenaState:
+class ArenaState(TensorRows):
     """Where B arenas are.
 
     Attributes:
@@ -56,31 +57,6 @@ class ArenaState:
 
     def __len__(self) -> int:
         return len(self.time)
-
-    def rows(self, index: Any) -> Self:
-        """Some of the arenas, by anything that indexes a tensor."""
-        chosen: dict[str, Any] = {}
-        for part in fields(self):
-            whole = getattr(self, part.name)
-            chosen[part.name] = whole[index] if isinstance(whole, Tensor) else whole.rows(index)
-        return replace(self, **chosen)
-
-    def put(self, index: Any, others: ArenaState) -> Self:
-        """A copy with the arenas at `index` replaced."""
-        changed: dict[str, Any] = {}
-        for part in fields(self):
-            old, new = getattr(self, part.name), getattr(others, part.name)
-            if isinstance(old, Tensor):
-                changed[part.name] = old.clone()
-                changed[part.name][index] = new
-            else:
-                changed[part.name] = old.put(index, new)
-        return replace(self, **changed)
-
-    def to(self, device: torch.device | str) -> Self:
-        """On another device."""
-        there: dict[str, Any] = {part.name: getattr(self, part.name).to(device) for part in fields(self)}
-        return replace(self, **there)
 
 
 @dataclass(frozen=True)
