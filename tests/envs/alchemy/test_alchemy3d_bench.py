@@ -70,7 +70,7 @@ def test_dipping_is_the_action_of_the_table() -> None:
     assert (after.held == -1).all()
     assert torch.equal(after.places[:, 1], state.potions[:, 4]), "the stone lies where the potion stood"
     assert (outcome.before != outcome.after).any()
-    again, outcome = dropped(bench, after, 0, state.potions[:, 4])
+    _, outcome = dropped(bench, after, 0, state.potions[:, 4])
     assert (outcome.stone == -1).all(), "a potion that is used up is no potion"
 
 
@@ -145,7 +145,7 @@ def test_a_stone_falls_into_the_cauldron_in_the_last_frame() -> None:
 def test_a_table_does_not_depend_on_the_others() -> None:
     bench, state = made()
     alone = bench.reset([5])
-    state, outcome = dropped(bench, state, 1, torch.tensor([0.1, -0.3]))
+    state, _ = dropped(bench, state, 1, torch.tensor([0.1, -0.3]))
     alone, _ = bench.advance(alone, alone.hand, torch.tensor([1]), NO[:1])
     alone, _ = bench.advance(alone, torch.tensor([[0.1, -0.3, TOP + HOVER]]), NONE[:1], ~NO[:1])
     assert torch.equal(alone.places[0], state.places[5])

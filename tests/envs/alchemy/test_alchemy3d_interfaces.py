@@ -124,7 +124,7 @@ def test_the_hand_takes_what_the_view_points_at_and_lets_it_fall() -> None:
     torch.testing.assert_close(carried.bench.hand, over, rtol=0, atol=1e-4)
     assert (carried.bench.held == 2).all()
     torch.testing.assert_close(it.hand_distance(carried), (over - it.eye(carried)).norm(dim=1))
-    after, outcome = act(it, carried)
+    _, outcome = act(it, carried)
     assert outcome.banked.all()
     assert (outcome.stone == 2).all()
 

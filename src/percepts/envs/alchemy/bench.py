@@ -230,11 +230,11 @@ class Bench(Configurable):
         index = falls.nonzero()[:, 0]
         part = state.rows(index)
         place, stone = part.hand[:, :2], part.held
-        away = (part.potions - place[:, None]).norm(dim=-1)
+        away = length(part.potions - place[:, None])
         away = torch.where(part.table.potion_here, away, torch.inf)
         away = torch.cat([away, away.new_full((len(away), 1), torch.inf)], 1)
         nearest, potion = away.min(1)
-        cauldron = (place - place.new_tensor(CAULDRON)).norm(dim=-1) <= CAULDRON_RADIUS
+        cauldron = length(place - place.new_tensor(CAULDRON)) <= CAULDRON_RADIUS
         dips = (nearest <= NEAR_POTION) & ~cauldron
         meets = torch.where(cauldron, 0, 1 + potion)
         count = self.config.table.potions + 1
@@ -275,13 +275,13 @@ class Bench(Configurable):
         for _ in range(8):
             place = _on_table(place, own)
             way = place[:, None] - things
-            distance = way.norm(dim=-1)
+            distance = length(way)
             depth = torch.where(there, own + radius - distance, -1.0)
             most, which = depth.max(1)
             push = way.gather(1, which[:, None, None].expand(-1, 1, 2))[:, 0]
-            length = push.norm(dim=-1, keepdim=True)
-            towards = torch.where(length > 1e-6, push / length.clamp(min=1e-6), push.new_tensor((0.0, -1.0)))
-            place = place + towards * most.clamp(min=0)[:, None]
+            far = length(push)[:, None]
+            aside = torch.where(far > 1e-6, push / far.clamp(min=1e-6), push.new_tensor((0.0, -1.0)))
+            place = place + aside * most.clamp(min=0)[:, None]
         return _on_table(place, own)
 
     def _end(self, state: BenchState, over: Tensor, outcome: Outcome) -> BenchState:
@@ -317,6 +317,14 @@ class Bench(Configurable):
             frame=torch.zeros(batch, dtype=torch.int64, device=device),
             streams=streams,
         )
+
+
+def length(vector: Tensor) -> Tensor:
+    """Of vectors [..., n], by sums whose last bit does not depend on the batch."""
+    total = vector[..., 0].square()
+    for axis in range(1, vector.shape[-1]):
+        total = total + vector[..., axis].square()
+    return total.sqrt()
 
 
 def _on_table(place: Tensor, radius: Tensor) -> Tensor:

@@ -12,21 +12,23 @@ are those of the symbolic environment of the same seed, as long as there is time
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 import torch
 from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from percepts.core.errors import DataError, RunError
-from percepts.envs.alchemy.bench import CAULDRON, HOVER, TOP, BenchState
+from percepts.envs.alchemy.bench import CAULDRON, HOVER, TOP, BenchState, length
 from percepts.envs.alchemy.cursor import SPEED, Cursor
 from percepts.envs.alchemy.hands import NOD, REACH, STRETCH, TURN, Hands, HandsState
-from percepts.envs.alchemy.interfaces import Interface, PlayerState, length
+from percepts.envs.alchemy.interfaces import Interface, PlayerState
 from percepts.envs.alchemy.table import NONE, Outcome
+from percepts.envs.alchemy.table_state import put
 
 _THERE = 0.03
 """How near to where it should be a hand is, in metres, before it lets go."""
@@ -53,6 +55,10 @@ class ExecutorState:
         """Whose episode is over."""
         return self.player.finished
 
+    def put(self, index: Any, others: ExecutorState) -> Self:
+        """A copy with the players at `index` replaced."""
+        return type(self)(self.player.put(index, others.player), put(self.step, index, others.step))
+
 
 @dataclass(frozen=True)
 class _Orders:
@@ -71,10 +77,13 @@ class Executor:
     Args:
         interface: a `Cursor` or `Hands`.
         watch: is shown the players after every frame, for a film.
+        wait: whether it waits for a trial to end after its last step; if not, the trial ends at once.
     """
 
-    def __init__(self, interface: Interface[Any], watch: Callable[[PlayerState], None] | None = None) -> None:
-        self.interface, self.bench, self.watch = interface, interface.bench, watch
+    def __init__(
+        self, interface: Interface[Any], watch: Callable[[PlayerState], None] | None = None, wait: bool = True
+    ) -> None:
+        self.interface, self.bench, self.watch, self.wait = interface, interface.bench, watch, wait
         self.config = interface.bench.config.table
 
     @property
@@ -89,6 +98,10 @@ class Executor:
     def of(self, bench: BenchState) -> ExecutorState:
         """Players at benches where a trial begins."""
         return ExecutorState(self.interface.begin(bench), torch.zeros_like(bench.held))
+
+    def restart(self, state: ExecutorState, rows: Bool[Tensor, " batch"]) -> ExecutorState:
+        """The next episode of some players."""
+        return ExecutorState(self.interface.restart(state.player, rows), torch.where(rows, 0, state.step))
 
     def step(self, state: ExecutorState, action: Int64[Tensor, " batch"]) -> tuple[ExecutorState, Outcome]:
         """Do what is said, and wait for the end of the trial after its last step.
@@ -109,7 +122,7 @@ class Executor:
         last = going & ~total.new_trial & (step >= self.config.steps)
         if self.config.end_trial:
             last |= going & ~total.new_trial & (action == 0)
-        player = self._until(player, last, total, None)
+        player = self._until(player, last, total, None) if self.wait else self._ended(player, last, total)
         return ExecutorState(player, torch.where(total.new_trial, 0, step)), total
 
     def _until(self, player: PlayerState, rows: Tensor, total: Outcome, orders: _Orders | None) -> PlayerState:
@@ -130,6 +143,11 @@ class Executor:
             if self.watch is not None:
                 self.watch(player)
         return player
+
+    def _ended(self, player: PlayerState, rows: Tensor, total: Outcome) -> PlayerState:
+        bench, outcome = self.bench.end_trial(player.bench, rows)
+        _add(total, torch.arange(len(player), device=rows.device), outcome)
+        return dataclasses.replace(player, bench=bench)
 
     def _orders(self, bench: BenchState, action: Tensor) -> tuple[_Orders, Tensor]:
         """What actions ask for, and whose asks for something that can be done."""

@@ -21,8 +21,8 @@ import torch
 from jaxtyping import Float32, Int64
 from torch import Tensor
 
-from percepts.envs.alchemy.bench import HALF, HOVER, TOP, BenchState
-from percepts.envs.alchemy.interfaces import Control, Interface, PlayerState, length, towards
+from percepts.envs.alchemy.bench import HALF, HOVER, TOP, BenchState, length
+from percepts.envs.alchemy.interfaces import Control, Interface, PlayerState, towards
 from percepts.envs.alchemy.scene import Arm
 from percepts.envs.alchemy.table import NONE, Outcome
 

@@ -15,7 +15,7 @@ from jaxtyping import Bool, Float32
 from torch import Tensor
 
 from percepts.core.errors import DataError
-from percepts.envs.alchemy.bench import STONE_UNIT, Bench, BenchState
+from percepts.envs.alchemy.bench import STONE_UNIT, Bench, BenchState, length
 from percepts.envs.alchemy.scene import Arm, Drawn, SceneView, with_reticle
 from percepts.envs.alchemy.table import Outcome
 from percepts.envs.alchemy.table_state import put
@@ -165,14 +165,6 @@ def seen(interface: Interface[Any], view: SceneView, state: PlayerState, *, segm
     camera, arm = interface.look(state)
     drawn = view.draw(state.bench, camera, arm, segmentation=segmentation)
     return dataclasses.replace(drawn, image=with_reticle(drawn.image)) if interface.reticle else drawn
-
-
-def length(vector: Tensor) -> Tensor:
-    """Of vectors [..., n], by sums whose last bit does not depend on the batch."""
-    total = vector[..., 0].square()
-    for axis in range(1, vector.shape[-1]):
-        total = total + vector[..., axis].square()
-    return total.sqrt()
 
 
 def towards(place: Tensor, goal: Tensor, most: float) -> Tensor:
