@@ -40,11 +40,12 @@ def test_it_trains_measures_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"training {out}: 640 steps of 16 tables, seed 3" in said
     assert f"{score:.4g}" in said
     assert Run(out).info()["status"] == "finished"
-    # What is finished is shown again, by either command, and what it holds is told to others.
-    for words in (["train", "alchemy", "--resume", str(out)], ["train", "--resume", str(out)]):
+    # What is finished is shown or measured again, and what it holds is told to other commands.
+    again = (["train", "alchemy", "--resume", str(out)], ["train", "--resume", str(out)], ["evaluate", str(out)])
+    for words in again:
         assert main(words) == 0
         assert f"{score:.4g}" in capsys.readouterr().out
-    assert main(["evaluate", str(out)]) == 1
+    assert main(["report", str(out)]) == 1
     assert "holds a learner of Alchemy" in capsys.readouterr().err
 
 

@@ -104,6 +104,14 @@ def _resume_alchemy(_: Path, words: list[str]) -> int:
     return train_alchemy(words)
 
 
+def _evaluate_alchemy(folder: Path, _: list[str]) -> int:
+    from percepts.agents.meta_rl.training import evaluate, open_agent, scores_of, settings_of
+    from percepts.cli.agents import show_scores
+
+    print(show_scores(scores_of(evaluate(open_agent(folder), settings_of(folder)))))
+    return 0
+
+
 HOLDINGS = {
     "cobra": Holding(
         "a pipeline of COBRA",
@@ -111,7 +119,7 @@ HOLDINGS = {
     ),
     "alchemy": Holding(
         "a learner of Alchemy",
-        {"train --resume": _resume_alchemy},
+        {"train --resume": _resume_alchemy, "evaluate": _evaluate_alchemy},
         instead="percepts.agents.meta_rl.open_agent in Python",
     ),
     "stage": Holding("one stage of a pipeline", instead="percepts {command} with the folder of the pipeline"),

@@ -191,6 +191,18 @@ def test_shaping_punishes_what_changes_nothing() -> None:
     torch.testing.assert_close(found, torch.tensor([-1.2, 0.0, -2.0, 0.0, 0.0]))
 
 
+def test_a_belief_begins_anew_where_the_chemistry_has_changed() -> None:
+    senses = Senses.Config(chemistry="exact", only_legal=False).build(table=short(switch_trials=(1, 2)))
+    for *_, mind in episodes(senses):
+        assert not senses.filter.empty(mind.belief).any()
+
+
+def test_doing_nothing_is_not_punished_where_trials_can_be_ended() -> None:
+    outcome = Table(short(end_trial=True)).step(Table(short(end_trial=True)).reset([0, 1]), torch.tensor([1, 0]))[1]
+    found = Shaping().of(outcome, torch.tensor([1, 0]), torch.tensor([1, 0]), torch.tensor([1, 1]), nothing=1)
+    assert not found.any()
+
+
 def test_stones_that_do_not_show_what_they_pay_are_refused() -> None:
     with pytest.raises(ConfigError, match="whose sum the stones show"):
         Senses.Config().build(table=Table.Config(rewards=Rewards(weights=(2.0, 1.0, 1.0))))

@@ -25,7 +25,6 @@ class AdvantageActorCritic(Learner, Configurable):
         """Settings: those of `LearnerSettings`."""
 
     config: Config
-    name = "A2C"
 
     def update(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
         """One step of the optimiser; see `Learner.learn`."""

@@ -73,7 +73,7 @@ class Arenas:
             outcome = self._step(action, slot)
             reward = outcome.reward
             if shaping is not None:
-                reward = reward + shaping.of(outcome, action, mind.action, mind.step)
+                reward = reward + shaping.of(outcome, action, mind.action, mind.step, int(self.table.config.end_trial))
             lists["value"].append(found.value[0])
             lists["action"].append(action)
             lists["log_prob"].append(found.log_prob_of(action[None])[0])

@@ -24,19 +24,20 @@ class Fading(BaseConfig):
     """A weight that falls, or rises, geometrically over a training.
 
     Attributes:
-        start, end: the weights at both ends, positive.
+        start, end: the weights at both ends, positive, or both 0.
     """
 
     start: float = 0.01
     end: float = 0.01
 
     def __post_init__(self) -> None:
-        if not (0 < self.start < math.inf and 0 < self.end < math.inf):
-            raise ConfigError(f"weights from {self.start} to {self.end}", "two positive numbers")
+        positive = 0 < self.start < math.inf and 0 < self.end < math.inf
+        if not (positive or self.start == self.end == 0):
+            raise ConfigError(f"weights from {self.start} to {self.end}", "two positive numbers, or twice 0")
 
     def at(self, progress: float) -> float:
         """The weight when a share of the training is over."""
-        return self.start * (self.end / self.start) ** progress
+        return self.start * (self.end / self.start) ** progress if self.start else 0.0
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -73,7 +74,6 @@ class Learner:
     """
 
     config: LearnerSettings
-    name = ""
 
     def __init__(self, config: Any, network: ActorCritic, predictions: Predictions, rollouts: int) -> None:
         self.config, self.network, self.predictions, self.rollouts = config, network, predictions, rollouts
@@ -114,7 +114,7 @@ class Learner:
             NonFiniteError: the loss is no finite number.
         """
         if not math.isfinite(float(loss.detach())):
-            raise NonFiniteError(f"a loss of {float(loss)} in rollout {self.done}", fix="a smaller learning rate")
+            raise NonFiniteError(f"a loss of {loss.item()} in rollout {self.done}", fix="a smaller learning rate")
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()
         if self.config.optimizer.clip_norm is not None:

@@ -48,7 +48,6 @@ class ProximalPolicy(Learner, Configurable):
                     raise ConfigError(f"{name} = {getattr(self, name)}", "a positive number")
 
     config: Config
-    name = "PPO"
 
     def update(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
         """Several passes; see `Learner.learn`."""
@@ -71,7 +70,8 @@ class ProximalPolicy(Learner, Configurable):
 
     def _descend(self, part: Rollout, advantage: Tensor, returns: Tensor) -> dict[str, float]:
         found, _ = self.network(*part.before_last())
-        normal = (advantage - advantage.mean()) / (advantage.std() + 1e-8)
+        deviation = advantage.std() if advantage.numel() > 1 else advantage.abs().mean()
+        normal = (advantage - advantage.mean()) / (deviation + 1e-8)
         log_ratio = found.log_prob_of(part.action) - part.log_prob
         policy = clipped_loss(log_ratio, normal, self.config.clip)
         value = 0.5 * (found.normalised - self.network.value.normalise(returns)).square().mean()

@@ -307,11 +307,16 @@ class Senses(Configurable):
             mind.belief, old.coordinates[row, done.stone], old.reward[row, done.stone], done.colour,
             view.coordinates[row, done.stone], view.reward[row, done.stone], done.dipped & ~over,
         )  # fmt: skip
-        if not bool(over.any()):
-            return belief
         if isinstance(belief, Relaxed):
             return self.filter.see_stones(belief, view.coordinates, view.reward, view.here, over)
-        return self.filter.see_stones(belief, view.coordinates, view.reward, view.here & over[:, None])
+        if bool(over.any()):
+            belief = self.filter.see_stones(belief, view.coordinates, view.reward, view.here & over[:, None])
+        if self.table.switch_trials:
+            # Where nothing agrees any more with what was seen, the chemistry must be another one.
+            lost = self.filter.empty(belief)
+            belief = self.filter.forget(belief, lost)
+            belief = self.filter.see_stones(belief, view.coordinates, view.reward, view.here & lost[:, None])
+        return belief
 
 
 MOST_PAID = 15.0

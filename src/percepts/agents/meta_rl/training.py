@@ -41,6 +41,9 @@ from percepts.envs.alchemy.table import Table
 from percepts.training.checkpoint import load_weights, on_cpu
 from percepts.training.setup import device_of, keep_memory
 
+AT_ONCE = 256
+"""Episodes of an evaluation side by side; memories of whole episodes are large."""
+
 
 class AlchemyTraining(Configurable):
     """A training from its first step, as `stages.carry_out` takes it."""
@@ -238,7 +241,7 @@ def agent_of(
 
 def evaluate(agent: Agent, config: AlchemyTraining.Config, record: bool = False) -> Played:
     """How an agent plays the evaluation's episodes, whose seeds are none of a training's."""
-    return play(agent, Table(config.table), evaluation_seeds(config), record=record)
+    return play(agent, Table(config.table), evaluation_seeds(config), record=record, at_once=AT_ONCE)
 
 
 def evaluation_seeds(config: AlchemyTraining.Config) -> list[int]:

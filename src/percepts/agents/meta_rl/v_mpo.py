@@ -14,14 +14,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import torch
 from jaxtyping import Bool, Float
 from torch import Tensor
 
-from percepts.agents.meta_rl.learner import Learner, LearnerSettings
+from percepts.agents.meta_rl.learner import Fading, Learner, LearnerSettings
 from percepts.agents.meta_rl.network import ActorCritic
 from percepts.agents.meta_rl.predictions import Predictions
 from percepts.agents.meta_rl.returns import n_step_returns
@@ -46,6 +46,7 @@ class VMPO(Learner, Configurable):
             temperature: η at the beginning.
             penalty: α at the beginning.
             copy_every: updates between two copies of the network to the target, 10 to 100.
+            entropy: no bonus: the bound on the policy's change keeps it from narrowing early.
         """
 
         temperature_bound: float = 0.1
@@ -53,6 +54,7 @@ class VMPO(Learner, Configurable):
         temperature: float = 1.0
         penalty: float = 5.0
         copy_every: int = 10
+        entropy: Fading = field(default_factory=lambda: Fading(start=0.0, end=0.0))
 
         def __post_init__(self) -> None:
             super().__post_init__()
@@ -61,7 +63,6 @@ class VMPO(Learner, Configurable):
                     raise ConfigError(f"{name} = {getattr(self, name)}", "a positive number")
 
     config: Config
-    name = "V-MPO"
 
     def __init__(self, config: Config, network: ActorCritic, predictions: Predictions, rollouts: int) -> None:
         device = next(network.parameters()).device

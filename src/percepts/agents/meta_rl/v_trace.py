@@ -46,7 +46,6 @@ class VTrace(Learner, Configurable):
                     raise ConfigError(f"{name} = {getattr(self, name)}", "a positive number")
 
     config: Config
-    name = "V-trace"
 
     def update(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
         """One step of the optimiser for every minibatch; see `Learner.learn`."""
