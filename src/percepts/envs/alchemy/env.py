@@ -27,7 +27,7 @@ from percepts.envs.alchemy.levels import MAIN_LEVEL, Level
 from percepts.envs.alchemy.light import Happened, LightTable
 from percepts.envs.alchemy.picture import draw_tables
 from percepts.envs.alchemy.table import Outcome, Table, TableState
-from percepts.envs.arguments import check_options, check_render_mode, checked_seed
+from percepts.envs.arguments import action_number, check_options, check_render_mode, checked_seed
 
 require_package("gymnasium", extra="envs")
 
@@ -127,7 +127,7 @@ class AlchemyEnv(gymnasium.Env[Arrays, Any]):
         if light.finished:
             self._check_started()
             raise DataError("a step after the end of the episode", fix="env.reset()")
-        number = self._number(action)
+        number = action_number(action, self._actions)
         before = light.state() if self.views.believes else None
         happened = light.act(light.slot_of(number) if self.colour_actions else number)
         if before is not None:
@@ -143,16 +143,6 @@ class AlchemyEnv(gymnasium.Env[Arrays, Any]):
             DataError: before the first reset.
         """
         return None if self.render_mode is None else draw_tables(self.state)[0]
-
-    def _number(self, action: Any) -> int:
-        if type(action) is not int:
-            array = None if isinstance(action, str) or action is None else np.asarray(action)
-            if array is None or array.ndim or array.dtype.kind not in "iu":
-                raise DataError(f"the action {action!r}", f"a whole number from 0 to {self._actions - 1}")
-            action = int(array)
-        if not 0 <= action < self._actions:
-            raise DataError(f"the action {action}", f"a whole number from 0 to {self._actions - 1}")
-        return int(action)
 
     def _observe(self) -> Arrays:
         if self.encoding.plain:

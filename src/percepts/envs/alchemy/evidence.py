@@ -12,9 +12,10 @@ import dataclasses
 import functools
 import itertools
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import torch
-from jaxtyping import Bool, Float64, Int64, UInt8
+from jaxtyping import Bool, Float32, Float64, Int64, UInt8
 from torch import Tensor
 
 from percepts.envs.alchemy.chemistry import (
@@ -28,6 +29,9 @@ from percepts.envs.alchemy.chemistry import (
     chemistry_tables,
 )
 from percepts.envs.alchemy.levels import Level
+
+if TYPE_CHECKING:
+    from percepts.envs.alchemy.table_state import Outcome, TableState
 
 PLACES = 27
 """Perceived coordinates, each of three -1, 0 or 1."""
@@ -62,6 +66,54 @@ class EvidenceTables:
     moved: Int64[Tensor, "109 48 8 6"]
     reflected: Int64[Tensor, "8 109"]
     turned: Int64[Tensor, "8 48"]
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What there was to be seen of a step at B tables.
+
+    Attributes:
+        rows: where a stone was put into a potion; elsewhere the rest means nothing.
+        before, after: perceived coordinates of that stone.
+        before_reward, after_reward: that it showed: -3, -1, 1 or 3.
+        colour: perceived number of the potion.
+    """
+
+    rows: Bool[Tensor, " batch"]
+    before: Float32[Tensor, "batch 3"]
+    before_reward: Int64[Tensor, " batch"]
+    colour: Int64[Tensor, " batch"]
+    after: Float32[Tensor, "batch 3"]
+    after_reward: Int64[Tensor, " batch"]
+
+
+def seen_outcome(before: TableState, outcome: Outcome) -> Seen:
+    """What a step showed, or, where it was the last of its trial, would have shown.
+
+    Args:
+        before: the tables.
+        outcome: of the step.
+    """
+    tables, chemistry = chemistry_tables(str(outcome.before.device)), before.chemistry
+    vertices = torch.stack([outcome.before, outcome.after], 1).clamp(min=0)
+    looks = tables.coordinates[chemistry.rotation[:, None], chemistry.stone_map[:, None], vertices]
+    shown = tables.shown[vertices]
+    latent = before.potions.gather(1, outcome.potion.clamp(min=0)[:, None])[:, 0]
+    return Seen(
+        rows=(outcome.potion >= 0) & (outcome.before >= 0),
+        before=looks[:, 0],
+        before_reward=shown[:, 0],
+        colour=tables.perceived_potion[chemistry.potion_map, latent],
+        after=looks[:, 1],
+        after_reward=shown[:, 1],
+    )
+
+
+def seen_stones(state: TableState) -> tuple[Float32[Tensor, "batch stones 3"], Int64[Tensor, "batch stones"]]:
+    """Perceived coordinates of the stones on tables, and the rewards that they show; those of gone ones, too."""
+    tables, chemistry = chemistry_tables(str(state.stones.device)), state.chemistry
+    looks = tables.coordinates[chemistry.rotation[:, None], chemistry.stone_map[:, None], state.stones]
+    return looks, tables.shown[state.stones]
 
 
 @functools.cache

@@ -31,6 +31,8 @@ from percepts.envs.alchemy.evidence import (
     graph_weights,
     packed,
     place_of,
+    seen_outcome,
+    seen_stones,
     unpacked,
 )
 from percepts.envs.alchemy.levels import Level
@@ -173,27 +175,17 @@ class PosteriorFilter:
             hidden: whether what the last action of a trial did is used. It is recorded, but an agent cannot see it: in
                 its place there are the stones of the next trial.
         """
-        tables = chemistry_tables(str(self.device))
-        ended = outcome.new_trial | outcome.terminated
-        rows = (outcome.potion >= 0) & (outcome.before >= 0)
-        if not hidden:
-            rows = rows & ~ended
-        vertices = torch.stack([outcome.before, outcome.after], 1).clamp(min=0)
-        chemistry = before.chemistry
-        seen = tables.coordinates[chemistry.rotation[:, None], chemistry.stone_map[:, None], vertices]
-        shown = tables.shown[vertices]
-        latent = before.potions.gather(1, outcome.potion.clamp(min=0)[:, None])[:, 0]
-        colour = tables.perceived_potion[chemistry.potion_map, latent]
-        found = self.outcome(posterior, seen[:, 0], shown[:, 0], colour, seen[:, 1], shown[:, 1], rows)
+        seen = seen_outcome(before, outcome)
+        rows = seen.rows if hidden else seen.rows & ~(outcome.new_trial | outcome.terminated)
+        found = self.outcome(
+            posterior, seen.before, seen.before_reward, seen.colour, seen.after, seen.after_reward, rows
+        )
         return self.look(found, after, outcome.new_trial & ~outcome.terminated)
 
     def look(self, posterior: Posterior, state: TableState, rows: Bool[Tensor, " batch"] | None = None) -> Posterior:
         """After a look at the stones of a table, in the episodes `rows` (None for all): as at the start of a trial."""
-        tables = chemistry_tables(str(self.device))
-        chemistry = state.chemistry
-        coordinates = tables.coordinates[chemistry.rotation[:, None], chemistry.stone_map[:, None], state.stones]
         here = state.stone_here if rows is None else state.stone_here & rows[:, None]
-        return self.see_stones(posterior, coordinates, tables.shown[state.stones], here)
+        return self.see_stones(posterior, *seen_stones(state), here)
 
     def empty(self, posterior: Posterior) -> Bool[Tensor, " batch"]:
         """Where no chemistry agrees with all that was seen: the chemistry must have changed."""

@@ -23,7 +23,7 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from percepts.envs.alchemy.chemistry import AXES, EDGES, POTION_MAPS, ROTATIONS, STONE_MAPS, chemistry_tables
-from percepts.envs.alchemy.evidence import NOTHING_SEEN, evidence_tables, place_of
+from percepts.envs.alchemy.evidence import NOTHING_SEEN, evidence_tables, place_of, seen_outcome, seen_stones
 from percepts.envs.alchemy.levels import Level
 from percepts.envs.rows import TensorRows
 
@@ -139,21 +139,15 @@ class RelaxedFilter:
 
     def follow(self, belief: Relaxed, before: TableState, outcome: Outcome, after: TableState) -> Relaxed:
         """After a step of the table, with all that came of it, as dm_alchemy does; see `PosteriorFilter.follow`."""
-        rows = (outcome.potion >= 0) & (outcome.before >= 0)
-        vertices = torch.stack([outcome.before, outcome.after], 1).clamp(min=0)
-        chemistry = before.chemistry
-        seen = self.tables.coordinates[chemistry.rotation[:, None], chemistry.stone_map[:, None], vertices]
-        shown = self.tables.shown[vertices]
-        latent = before.potions.gather(1, outcome.potion.clamp(min=0)[:, None])[:, 0]
-        colour = self.tables.perceived_potion[chemistry.potion_map, latent]
-        found = self.outcome(belief, seen[:, 0], shown[:, 0], colour, seen[:, 1], shown[:, 1], rows)
+        seen = seen_outcome(before, outcome)
+        found = self.outcome(
+            belief, seen.before, seen.before_reward, seen.colour, seen.after, seen.after_reward, seen.rows
+        )
         return self.look(found, after, outcome.new_trial & ~outcome.terminated)
 
     def look(self, belief: Relaxed, state: TableState, rows: Bool[Tensor, " batch"] | None = None) -> Relaxed:
         """At the start of a trial at the tables `rows`; None for all."""
-        chemistry = state.chemistry
-        coordinates = self.tables.coordinates[chemistry.rotation[:, None], chemistry.stone_map[:, None], state.stones]
-        return self.see_stones(belief, coordinates, self.tables.shown[state.stones], state.stone_here, rows)
+        return self.see_stones(belief, *seen_stones(state), state.stone_here, rows)
 
     def view(self, belief: Relaxed) -> Float32[Tensor, "batch 28"]:
         """The 28 numbers of `see_chemistries`: edges of the *aligned* graph (12), permutation (6) and directions (3) of

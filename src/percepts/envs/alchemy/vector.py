@@ -20,7 +20,6 @@ from jaxtyping import Bool
 from numpy.typing import NDArray
 from torch import Tensor
 
-from percepts.core.errors import DataError
 from percepts.core.optional import require_package
 from percepts.envs.alchemy.chemistry_view import ChemistryViews, ViewState
 from percepts.envs.alchemy.codecs import Encoding, encode, slots_of_colours
@@ -28,6 +27,7 @@ from percepts.envs.alchemy.env import See, action_space, most_seed, observation_
 from percepts.envs.alchemy.levels import MAIN_LEVEL, Level
 from percepts.envs.alchemy.picture import draw_tables
 from percepts.envs.alchemy.table import NONE, Outcome, Table, TableState
+from percepts.envs.arguments import action_numbers
 from percepts.envs.vectors import Advanced, Arrays, TensorVectorEnv
 
 require_package("gymnasium", extra="envs")
@@ -109,7 +109,7 @@ class AlchemyVectorEnv(TensorVectorEnv[Tables]):
         return Tables(table, None if state.views is None else self.views.restart(state.views, table, rows))
 
     def _advance(self, state: Tables, actions: Any, over: Bool[Tensor, " batch"]) -> Advanced[Tables]:
-        action = torch.where(over, 0, self._actions(actions))
+        action = torch.where(over, 0, torch.from_numpy(action_numbers(actions, self.num_envs)))
         if self.colour_actions:
             config, colour = self.table.config, self.table.perceived_potions(state.table)
             action = slots_of_colours(action, colour, state.table.potion_here, config.stones, config.end_trial)
@@ -139,12 +139,6 @@ class AlchemyVectorEnv(TensorVectorEnv[Tables]):
 
     def _facts(self, state: Tables) -> Arrays:
         return facts(state.table, None)
-
-    def _actions(self, actions: Any) -> Tensor:
-        array = actions.numpy(force=True) if isinstance(actions, Tensor) else np.asarray(actions)
-        if array.dtype.kind not in "iu" or array.shape != (self.num_envs,):
-            raise DataError(f"actions of {array.dtype} {list(array.shape)}", f"whole numbers [{self.num_envs}]")
-        return torch.from_numpy(array.astype(np.int64, copy=False))
 
 
 def facts(state: TableState, outcome: Outcome | None) -> Arrays:

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 import numpy as np
 import torch
@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from percepts.core.errors import ConfigError, DataError
 from percepts.core.optional import require_package
-from percepts.envs.arguments import check_options, check_render_mode, checked_seed
+from percepts.envs.arguments import action_number, check_options, check_render_mode, checked_seed
 from percepts.envs.feature_world.board import draw_board
 from percepts.envs.feature_world.light import LightWorld
 from percepts.envs.feature_world.observations import DEFAULT_KEYS, check_keys, left_table, one_hot_table
@@ -101,7 +101,7 @@ class FeatureWorldEnv(gymnasium.Env[Arrays, Any]):
             raise DataError("an environment that was never reset", fix="env.reset(seed=0)")
         if light.finished:
             raise DataError("a step after the end of the episode", fix="env.reset()")
-        light.step(self._number(action))
+        light.step(action_number(action, self._actions))
         return self._observe(), light.reward, light.terminated, light.truncated, self._facts()
 
     def render(self) -> NDArray[np.uint8] | None:  # type: ignore[override]
@@ -119,17 +119,6 @@ class FeatureWorldEnv(gymnasium.Env[Arrays, Any]):
             return self._table()
         chosen = self.world.sets.objects[light.object_set]
         return draw_board(self.world, self.world.tables.features[chosen], torch.from_numpy(light.outcomes))
-
-    def _number(self, action: Any) -> int:
-        number: Any = action
-        if type(number) is not int:
-            number = np.asarray(action)
-            if number.ndim or number.dtype.kind not in "iu":
-                raise DataError(f"the action {action!r}", f"an element of {self.action_space}")
-            number = int(number)
-        if not 0 <= number < self._actions:
-            raise DataError(f"the action {number}", f"an element of {self.action_space}")
-        return cast(int, number)
 
     def _observe(self) -> Arrays:
         light, tables = self._light, self._tables

@@ -21,7 +21,7 @@ from torch import Tensor
 
 from percepts.core.errors import DataError
 from percepts.core.optional import require_package
-from percepts.envs.arguments import check_render_mode
+from percepts.envs.arguments import action_numbers, check_render_mode
 from percepts.envs.feature_world.board import draw_board
 from percepts.envs.feature_world.env import observation_space, view_of
 from percepts.envs.feature_world.observations import DEFAULT_KEYS, check_keys, observe
@@ -124,10 +124,7 @@ class FeatureWorldVectorEnv(TensorVectorEnv[WorldState]):
 
     def _checked(self, actions: Any, over: Bool[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
         """The actions; where an episode is over they may be anything."""
-        given = actions.numpy(force=True) if isinstance(actions, Tensor) else np.asarray(actions)
-        if given.dtype.kind not in "iu" or given.shape != (self.num_envs,):
-            raise DataError(f"actions of {given.dtype} {list(given.shape)}", f"whole numbers [{self.num_envs}]")
-        action = torch.from_numpy(given.astype(np.int64))
+        action = torch.from_numpy(action_numbers(actions, self.num_envs))
         wrong = ((action < 0) | (action >= self.world.actions)) & ~over
         if bool(wrong.any()):
             raise DataError(f"the action {int(action[wrong][0])}", f"0 to {self.world.actions - 1}")
