@@ -1,9 +1,10 @@
 """What a run folder holds, and which commands apply to it: the one place of the command line that knows.
 
-other = command_of(run, "report", {"step": options.step})
-if other is not None:
-    return other([])
-…                                # a model's training, which the command itself is about
+    other = command_of(run, "report", {"step": options.step})
+    if other is not None:
+        return other([])
+
+Where it is None the folder holds a model's training, which the command itself is about.
 """
 
 from __future__ import annotations

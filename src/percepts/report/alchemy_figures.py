@@ -216,7 +216,7 @@ def edge_probabilities(
         moved = tables.aligned[other][tables.aligned[stone_map]].tolist()
         places = [number[frozenset((moved[i], moved[j]))] for i, j in EDGES]
         found += weights[other] @ tables.edges[:, places].double()
-    return found / weights.sum()
+    return (found / weights.sum()).clamp(max=1.0)  # Rounding goes a little beyond.
 
 
 def _draw_cube(axes: Axes, strength: Tensor, title: str) -> None:

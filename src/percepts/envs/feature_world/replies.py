@@ -1,6 +1,6 @@
 """What a reply of a language model means in Feature World.
 
-    reply = read_reply("Red is ruled out.\n**TEST: the <small green ball>**", words, offered=[3, 7, 12])
+    reply = read_reply("Red is ruled out. **TEST: the <small green ball>**", words, offered=[3, 7, 12])
     reply.kind, reply.place            # "test", 1
 
 The last line that begins with "TEST" or "ANSWER" counts, as models like to talk about both before; brackets, stars,
