@@ -129,6 +129,7 @@ def _parser(command: Any, name: str, *examples: str) -> Any:
     parser.add_argument("--at-once", type=int, default=8, metavar="N", help="episodes side by side")
     model = parser.add_argument_group("a language model")
     model.add_argument("--model", metavar="NAME", help="behind an HTTP endpoint; or OPENAI_MODEL")
+    model.add_argument("--called", metavar="NAME", help="its name in tables, where the server knows it by a path")
     model.add_argument("--base-url", metavar="URL", help="of the endpoint; or OPENAI_BASE_URL")
     model.add_argument("--local", metavar="MODEL", help="in this process: a folder, a name on the Hub, a .gguf file")
     model.add_argument("--temperature", type=float, help="of sampling; the model's own by default")
@@ -337,7 +338,8 @@ def _model(options: Any) -> Any:
         return None
     import dataclasses
 
-    return dataclasses.replace(server_settings(options.model, options.base_url), timeout=options.timeout)
+    server = server_settings(options.model, options.base_url)
+    return dataclasses.replace(server, timeout=options.timeout, called=options.called)
 
 
 def _world(config: ExplorerConfig) -> str:
