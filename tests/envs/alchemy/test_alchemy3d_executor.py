@@ -40,7 +40,7 @@ def test_scores_are_those_of_the_symbolic_environment(kind: Any, interface: Any,
     table = Table.Config(trials=2, steps=8, potions=5, seeding=seeding).build()
     wanted = play(kind(table), table, seeds=SEEDS)
     agent = kind(table)
-    executor = Executor(interface(Bench.Config(table=table.config, seconds=12).build()))
+    executor = Executor(interface(Bench.Config(table=table.config, seconds=14, rate=10).build()))
     state, memory, scores = executor.reset(SEEDS), agent.start(SEEDS), torch.zeros(3, 2)
     for step in range(16):
         trial = state.player.bench.table.trial
@@ -113,6 +113,7 @@ def test_a_body_that_stands_too_far_away() -> None:
         executor.step(state, torch.tensor([1]))
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_actions_that_are_none() -> None:
     executor = Executor(Cursor(Bench.Config().build()))
     state = executor.reset([0, 1])

@@ -221,6 +221,7 @@ def test_what_is_out_of_range_counts_as_its_end(make: Any) -> None:
     assert torch.equal(one.bench.hand, other.bench.hand)
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
 @pytest.mark.parametrize("make", [hands, cursors])
 def test_bad_actions(make: Any) -> None:
     it, state = make()

@@ -123,7 +123,7 @@ class Executor:
         if self.config.end_trial:
             last |= going & ~total.new_trial & (action == 0)
         player = self._until(player, last, total, None) if self.wait else self._ended(player, last, total)
-        return ExecutorState(player, torch.where(total.new_trial, 0, step)), total
+        return ExecutorState(player, torch.where(total.new_trial & ~player.finished, 0, step)), total
 
     def _until(self, player: PlayerState, rows: Tensor, total: Outcome, orders: _Orders | None) -> PlayerState:
         """Frames at some benches until the orders are carried out; without any until the trial ends."""

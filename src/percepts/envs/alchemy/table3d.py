@@ -27,7 +27,7 @@ from percepts.envs.alchemy.levels import LEVELS, MAIN_LEVEL, Level
 from percepts.envs.alchemy.scene import SceneView
 from percepts.envs.alchemy.scene_events import Event, first_events
 from percepts.envs.alchemy.table import Table
-from percepts.envs.alchemy.world3d import InterfaceName, Seats, World3D
+from percepts.envs.alchemy.world3d import InterfaceName, Seats, World3D, boxed
 from percepts.envs.arguments import check_options, check_render_mode, checked_seed
 from percepts.envs.vectors import Advanced, Arrays, TensorVectorEnv
 
@@ -199,7 +199,7 @@ class Alchemy3DVectorEnv(TensorVectorEnv[Seats]):
             seats = self.world.restart(seats, over)
             for row in over.nonzero()[:, 0].tolist():
                 passed.events[row] = first_events(self.world.bench, seats.player.bench, row)
-        infos = self.world.facts(seats, passed.new_trial) | {"events": _boxed(passed.events)}
+        infos = self.world.facts(seats, passed.new_trial) | {"events": boxed(passed.events)}
         return Advanced(seats, passed.reward, terminated, np.zeros(self.num_envs, bool), infos)
 
     def _look(self, state: Seats) -> Arrays:
@@ -207,15 +207,7 @@ class Alchemy3DVectorEnv(TensorVectorEnv[Seats]):
 
     def _facts(self, state: Seats) -> Arrays:
         events = [first_events(self.world.bench, state.player.bench, row) for row in range(self.num_envs)]
-        return self.world.facts(state, np.zeros(self.num_envs, bool)) | {"events": _boxed(events)}
-
-
-def _boxed(events: list[tuple[Event, ...]]) -> NDArray[Any]:
-    """Tuples in an array [B], which NumPy would make a table of."""
-    found = np.empty(len(events), object)
-    for row, some in enumerate(events):
-        found[row] = some
-    return found
+        return self.world.facts(state, np.zeros(self.num_envs, bool)) | {"events": boxed(events)}
 
 
 def environment_id(level: str) -> str:

@@ -226,3 +226,11 @@ class World3D:
 
     def _rest(self, count: int) -> Tensor:
         return torch.zeros(count, len(self.interface.controls))
+
+
+def boxed(events: list[tuple[Event, ...]]) -> NDArray[Any]:
+    """Tuples in an array [B], which NumPy would make a table of."""
+    found = np.empty(len(events), object)
+    for row, some in enumerate(events):
+        found[row] = some
+    return found
