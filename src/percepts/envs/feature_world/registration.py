@@ -7,33 +7,25 @@ Importing this module makes the ids known; in one line:
 
 from __future__ import annotations
 
-from percepts.core.optional import require_package
+from percepts.envs.families import Family
 from percepts.envs.feature_world.worlds import WORLDS
 
-require_package("gymnasium", extra="envs")
-
-import gymnasium  # noqa: E402
-
-VERSION = 0
-"""Of all ids; it rises when trajectories change."""
+FAMILY = Family(
+    "FeatureWorld",
+    "world",
+    "percepts.envs.feature_world.env:FeatureWorldEnv",
+    "percepts.envs.feature_world.vector:FeatureWorldVectorEnv",
+)
 
 
 def environment_id(world: str) -> str:
-    """The id of a world of `WORLDS`."""
-    return f"FeatureWorld/{''.join(word.capitalize() for word in world.split('-'))}-v{VERSION}"
+    """The id of a world."""
+    return FAMILY.environment_id(world)
 
 
 def register() -> None:
     """Make every world known to `gymnasium.make` and `make_vec`. Doing it twice changes nothing."""
-    for world in WORLDS:
-        name = environment_id(world)
-        if name not in gymnasium.registry:
-            gymnasium.register(
-                id=name,
-                entry_point="percepts.envs.feature_world.env:FeatureWorldEnv",
-                vector_entry_point="percepts.envs.feature_world.vector:FeatureWorldVectorEnv",
-                kwargs={"world": world},
-            )
+    FAMILY.register(WORLDS)
 
 
 register()
