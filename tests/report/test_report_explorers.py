@@ -40,8 +40,8 @@ def test_feature_worlds_side_by_side(tmp_path: Path):
     page = report_explorers([*runs, again], tmp_path / "page").read_text()
     assert "<img" in page
     heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', page)
-    assert heads[:3] == ["Agent", "episodes", "steps to identify"]
-    assert heads[-3:] == ["less optimal", "p", "transcripts"]
+    assert heads[:4] == ["Agent", "transcripts", "episodes", "steps to identify"]
+    assert heads[-2:] == ["less optimal", "p"]
     assert cells_of(page, "optimal")[0] == "8"
     assert cells_of(page, "optimal")[-2:] == ["–", "–"]
     assert 0 < float(cells_of(page, "random (random)")[-1]) <= 1

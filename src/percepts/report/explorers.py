@@ -12,7 +12,7 @@ import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -31,6 +31,9 @@ from percepts.report.plates import COLOURS, MARKERS, SOFT, Plate, finish, legend
 from percepts.report.sections.section import Section
 from percepts.report.svg import MINUS
 from percepts.report.transcripts import write_transcripts
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 NONE = "–"
 TESTS_HEADS = ("episodes", "steps to identify", "success", "conclusions right", "regret, bits a test", "bad replies")
@@ -161,6 +164,7 @@ def _success_plate(runs: Sequence[Shown]) -> Plate:
         curve = np.asarray(run.summary["success_curve"])
         axes.plot(np.arange(1, len(curve) + 1), curve, label=run.name, **_style(number))
     axes.set_ylim(0, 1.03)
+    _whole(axes)
     name_axes(axes, "tests", "share of episodes with the right rule")
     legend(axes, loc="lower right")
     return finish(figure, "Success within so many tests.", "Success curves: " + ", ".join(run.name for run in runs))
@@ -177,6 +181,8 @@ def _trials_plate(runs: Sequence[Shown], judged: Mapping[str, Judgement]) -> Pla
     for switch in {run.config.switch for run in runs} - {None}:
         axes.axvline(switch + 0.5, color=SOFT, linewidth=1, linestyle=":")
     axes.axhline(1.0, color=SOFT, linewidth=0.8, linestyle="--")
+    axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
+    _whole(axes)
     name_axes(axes, "trial", "score / oracle's score")
     legend(axes, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     caption = "Normalised score by trial, bands of one standard error. The dotted line is a change of rules."
@@ -240,6 +246,13 @@ def _transcripts(run: Shown, folder: Path) -> str | None:
         return None
     page = write_transcripts(run.path / "episodes", run.path / "transcripts.html")
     return Path(os.path.relpath(page.resolve(), folder.resolve())).as_posix()
+
+
+def _whole(axes: Axes) -> None:
+    """Whole numbers along the horizontal axis."""
+    from matplotlib.ticker import MaxNLocator
+
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
 
 
 def _style(number: int) -> dict[str, Any]:
