@@ -265,7 +265,7 @@ def _feature_config(options: Any) -> FeatureRun:
 
 def _alchemy_config(options: Any) -> AlchemyRun:
     from percepts.agents.explorers.alchemy_runs import AlchemyRun
-    from percepts.agents.explorers.contexts import Memory
+    from percepts.agents.explorers.contexts import ContextMemory
     from percepts.agents.explorers.language import LanguagePlayer
     from percepts.envs.alchemy.text import TextAlchemy, text_table
 
@@ -276,8 +276,11 @@ def _alchemy_config(options: Any) -> AlchemyRun:
     if options.summaries is not None and not Path(options.summaries).is_dir():
         raise usage(f"no folder '{options.summaries}' with summaries", "--summaries RUN, a run with this seed")
     shared = _shared(options, "sampling")
+    memory = ContextMemory(
+        history=options.history, summary=options.summary, every=options.every, style=options.style
+    )  # fmt: skip
     player = LanguagePlayer.Config(
-        memory=Memory(history=options.history, summary=options.summary, every=options.every, style=options.style),
+        memory=memory,
         asking=shared["asking"],
         self_correction=options.self_correction,
         retries=options.retries,

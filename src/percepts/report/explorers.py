@@ -36,7 +36,14 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
 NONE = "–"
-TESTS_HEADS = ("episodes", "steps to identify", "success", "conclusions right", "regret, bits a test", "bad replies")
+TESTS_HEADS = (
+    "episodes",
+    "steps to identify",
+    "success",
+    "conclusions right",
+    "regret, bits a test",
+    "bad replies a step",
+)
 TRIALS_HEADS = ("episodes", "n, all trials", "n₁", "n, late", "I", "I, robust", "p(I > 0)", "bad replies")
 SWITCH_HEADS = ("drop", "recovery", "n, late after")
 
@@ -119,7 +126,7 @@ def _tests(runs: Sequence[Shown], links: Sequence[str | None], seed: int) -> Sec
         found = run.summary
         cells = [
             str(len(run.rows)), _pair(found["tests"]), _pair(found["success"]), _pair(found["accuracy"]),
-            _pair(found["regret"]), f"{found['failures']:.1%}", *_against(runs, run, seed),
+            _pair(found["regret"]), f"{found['failures']:.2f}", *_against(runs, run, seed),
         ]  # fmt: skip
         rows.append({"title": run.name, "cells": cells, "link": link})
     content = {

@@ -11,7 +11,7 @@ from typing import Any, Unpack
 import pytest
 
 from percepts.agents.explorers.alchemy_runs import AlchemyRun
-from percepts.agents.explorers.contexts import Memory
+from percepts.agents.explorers.contexts import ContextMemory
 from percepts.agents.explorers.feature_runs import FeatureRun
 from percepts.agents.explorers.language import Asking, LanguagePlayer
 from percepts.agents.explorers.runs import ExplorerConfig, ExplorerRun, Progress, read_results
@@ -59,7 +59,7 @@ class Speaker:
 
 
 def alchemy(**settings: Any) -> AlchemyRun:
-    player = LanguagePlayer.Config(memory=Memory(summary="augment"), asking=ASKING, self_correction=True)
+    player = LanguagePlayer.Config(memory=ContextMemory(summary="augment"), asking=ASKING, self_correction=True)
     game = TextAlchemy.Config(table=text_table(3, steps=3))
     return AlchemyRun(
         agent="model", model=SERVER, game=game, player=player, asking=ASKING, episodes=3, at_once=2, **settings

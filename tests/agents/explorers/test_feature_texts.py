@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 import torch
 
-from percepts.agents.explorers.feature_learners import Curious, LearnedTester, Learning, learned, object_inputs
+from percepts.agents.explorers.feature_learners import Curious, LearnedTester, TesterTraining, learned, object_inputs
 from percepts.agents.explorers.feature_policies import RandomTests
 from percepts.agents.explorers.feature_scores import Episodes, run_episodes
 from percepts.agents.explorers.feature_texts import WordPlayer, episode_of, play_words, spoken
@@ -118,7 +118,7 @@ def test_curiosity_alone_is_no_search_for_information():
 def test_rewards_teach_to_test_well():
     world = single(values=3, budget=40).build()
     before = run_episodes(world, LearnedTester(world), 200, 0).tests_taken.mean
-    policy = learned(single(values=3).build(), Learning(updates=40), seed=0)
+    policy = learned(single(values=3).build(), TesterTraining(updates=40), seed=0)
     after = run_episodes(world, policy, 200, 0).tests_taken.mean
     assert after < run_episodes(world, RandomTests(world), 200, 0).tests_taken.mean - 0.3
     assert after < before - 0.5
@@ -126,7 +126,7 @@ def test_rewards_teach_to_test_well():
 
 def test_learning_is_a_function_of_its_seed():
     world = single(values=3).build()
-    few = Learning(updates=2, batch=8)
+    few = TesterTraining(updates=2, batch=8)
     one, same, other = (learned(world, few, seed=seed) for seed in (1, 1, 2))
     assert all(torch.equal(a, b) for a, b in zip(one.parameters(), same.parameters()))
     assert not all(torch.equal(a, b) for a, b in zip(one.parameters(), other.parameters()))
@@ -151,4 +151,4 @@ def test_learners_need_worlds_that_end_by_themselves():
     with pytest.raises(ConfigError, match="answers"):
         learned(single(mode="answer").build())
     with pytest.raises(ConfigError):
-        Learning(updates=0)
+        TesterTraining(updates=0)

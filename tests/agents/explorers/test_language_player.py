@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from percepts.agents.explorers.contexts import Context, Memory, checked_summary, conversation, new_messages
+from percepts.agents.explorers.contexts import Context, ContextMemory, checked_summary, conversation, new_messages
 from percepts.agents.explorers.dialogue import Answer, play_text
 from percepts.agents.explorers.language import Asking, LanguagePlayer
 from percepts.core.errors import ConfigError
@@ -65,13 +65,13 @@ def test_everything_is_shown_again():
 
 def test_only_this_trial_is_shown():
     script = Script(dip)
-    play(script, memory=Memory(history="trial"))
+    play(script, memory=ContextMemory(history="trial"))
     assert [len(messages) for messages in script.turns] == [2, 4, 2, 4, 2, 4]
 
 
 def test_a_log_takes_the_place_of_the_history():
     script = Script(dip)
-    play(script, memory=Memory(history="log"))
+    play(script, memory=ContextMemory(history="log"))
     assert all(len(messages) == 2 for messages in script.turns)
     last = script.turns[-1][1].text
     assert last.count("into") >= 5
@@ -82,7 +82,7 @@ def test_a_log_takes_the_place_of_the_history():
 @pytest.mark.parametrize(("summary", "lengths"), [("replace", [2, 4, 2, 4, 2, 4]), ("augment", [2, 4, 6, 8, 10, 12])])
 def test_a_summary_replaces_or_is_added(summary: Any, lengths: list[int]):
     script = Script(dip)
-    play(script, memory=Memory(summary=summary))
+    play(script, memory=ContextMemory(summary=summary))
     assert [len(messages) for messages in script.turns] == lengths
     assert len(script.summaries) == 2
     # It is shown at the beginning of the trial, and stays in the history of the trial.
@@ -92,7 +92,7 @@ def test_a_summary_replaces_or_is_added(summary: Any, lengths: list[int]):
 
 def test_the_summariser_sees_the_trial_its_end_and_the_summary_so_far():
     script = Script(dip, lambda count: f"{GOOD} {count}")
-    play(script, memory=Memory(summary="replace"))
+    play(script, memory=ContextMemory(summary="replace"))
     first, second = (messages[-1].text for messages in script.summaries)
     assert "Trial 1 of 3, step 2 of 2" in first
     assert "The trial is over. Its score: +0" in first
@@ -105,7 +105,7 @@ def test_the_summariser_sees_the_trial_its_end_and_the_summary_so_far():
 
 def test_a_summary_every_second_trial():
     script = Script(lambda _: END)
-    play(script, trials=6, memory=Memory(summary="replace", every=2))
+    play(script, trials=6, memory=ContextMemory(summary="replace", every=2))
     assert len(script.summaries) == 2
     assert [len(messages) for messages in script.turns] == [2, 4, 2, 4, 2, 4]
 
@@ -114,28 +114,28 @@ def test_a_malformed_summary_leaves_the_last_good_one():
     script = Script(
         lambda _: END, lambda count: GOOD if count == 0 else ("nothing works", "", "BEST STONE: +1")[count % 3]
     )
-    play(script, trials=5, memory=Memory(history="trial", summary="replace"))
+    play(script, trials=5, memory=ContextMemory(history="trial", summary="replace"))
     assert [GOOD in messages[-1].text for messages in script.turns] == [False, True, True, True, True]
 
 
 def test_before_any_good_summary_the_history_stays():
     script = Script(lambda _: END, lambda _: "bad")
-    play(script, trials=3, memory=Memory(summary="replace"))
+    play(script, trials=3, memory=ContextMemory(summary="replace"))
     assert [len(messages) for messages in script.turns] == [2, 4, 6]
 
 
 def test_summaries_are_capped_and_checked():
-    memory = Memory(longest=60)
+    memory = ContextMemory(longest=60)
     assert checked_summary(memory, GOOD + "\n" + "x" * 100) == GOOD
     assert checked_summary(memory, "x" * 100) == ""
-    assert checked_summary(Memory(style="free", longest=10), "y" * 100) == "y" * 10
-    assert checked_summary(Memory(style="free"), "  \n") == ""
+    assert checked_summary(ContextMemory(style="free", longest=10), "y" * 100) == "y" * 10
+    assert checked_summary(ContextMemory(style="free"), "  \n") == ""
 
 
 def test_summaries_of_somebody_else_are_shown_instead():
     game = TextAlchemy.Config(table=text_table(3)).build()
     script = Script(lambda _: END)
-    config = LanguagePlayer.Config(asking=Asking(workers=1), memory=Memory(summary="replace"))
+    config = LanguagePlayer.Config(asking=Asking(workers=1), memory=ContextMemory(summary="replace"))
     theirs = GOOD.replace("red", "pink")
     player = config.build(model=Scripted(script), game=game, given={5: [theirs]})
     play_text(game, player, [5, 6])
@@ -147,7 +147,7 @@ def test_summaries_of_somebody_else_are_shown_instead():
 def test_another_model_writes_the_summaries():
     game = TextAlchemy.Config(table=text_table(3)).build()
     actor, writer = Script(lambda _: END), Script(lambda _: END)
-    config = LanguagePlayer.Config(asking=Asking(workers=1), memory=Memory(summary="augment"))
+    config = LanguagePlayer.Config(asking=Asking(workers=1), memory=ContextMemory(summary="augment"))
     play_text(game, config.build(model=Scripted(actor), game=game, writer=Scripted(writer, "writer")), [0])
     assert (len(actor.turns), len(actor.summaries)) == (3, 0)
     assert (len(writer.turns), len(writer.summaries)) == (0, 2)
@@ -184,7 +184,7 @@ def test_a_reply_is_checked_and_may_be_replaced():
 
 def test_what_is_new_adds_up_to_what_was_said():
     script = Script(lambda count: "?" if count % 3 == 0 else dip(count))
-    answers = play(script, memory=Memory(summary="augment"), self_correction=True)
+    answers = play(script, memory=ContextMemory(summary="augment"), self_correction=True)
     turns = [one for said in answers for one in said[0].exchanges if one.facts["stage"] != "summary"]
     assert len(turns) == len(script.turns)
     for exchange, messages in zip(turns, script.turns):
@@ -195,7 +195,7 @@ def test_what_is_new_adds_up_to_what_was_said():
 
 def test_games_are_asked_about_together_and_do_not_mix():
     script = Script(dip)
-    play(script, games=3, memory=Memory(summary="replace"))
+    play(script, games=3, memory=ContextMemory(summary="replace"))
     assert len(script.turns) == 3 * 6
     assert len(script.summaries) == 3 * 2
     firsts = {messages[-1].text for messages in script.turns[:3]}
@@ -211,7 +211,7 @@ def test_seeds_differ_by_game_and_purpose():
 
 
 def test_a_summary_without_a_history_is_always_shown():
-    memory, context = Memory(history="log", summary="replace"), Context(summary=GOOD)
+    memory, context = ContextMemory(history="log", summary="replace"), Context(summary=GOOD)
     assert GOOD in conversation(memory, "rules", context, "turn")[-1].text
     assert new_messages([], [Message("system", "a"), Message("user", "b")]) == (Message("user", "b"),)
 
@@ -219,6 +219,6 @@ def test_a_summary_without_a_history_is_always_shown():
 @pytest.mark.parametrize("settings", [{"every": 0}, {"longest": 0}])
 def test_senseless_memories_are_refused(settings: dict[str, int]):
     with pytest.raises(ConfigError):
-        Memory(**settings)  # type: ignore[arg-type]
+        ContextMemory(**settings)  # type: ignore[arg-type]
     with pytest.raises(ConfigError):
         LanguagePlayer.Config(retries=-1)

@@ -1,6 +1,6 @@
 """What a language model is shown of its past in text Alchemy: everything, this trial, a log, or a summary of its own.
 
-    settings = Memory(history="trial", summary="replace", every=2)
+    settings = ContextMemory(history="trial", summary="replace", every=2)
     context = Context()
     conversation(settings, instructions, context, text)         # the messages to send
     context = context.with_turn(settings, text, reply)
@@ -28,7 +28,7 @@ SECTIONS = ("POTIONS:", "BEST STONE:")
 
 
 @dataclass(frozen=True, kw_only=True)
-class Memory(Config):
+class ContextMemory(Config):
     """What is kept.
 
     Attributes:
@@ -74,13 +74,13 @@ class Context:
     trials: int = 0
     sent: tuple[Message, ...] = ()
 
-    def with_turn(self, memory: Memory, shown: Message, reply: str) -> Self:
+    def with_turn(self, memory: ContextMemory, shown: Message, reply: str) -> Self:
         """After a turn and the reply to it."""
         said = (shown, Message("assistant", reply[-KEPT:]))
         history = self.history if memory.history == "log" else self.history + said
         return replace(self, history=history, since=self.since + said, unread=False)
 
-    def with_scene(self, memory: Memory, scene: Scene, before: Scene | None) -> Self:
+    def with_scene(self, memory: ContextMemory, scene: Scene, before: Scene | None) -> Self:
         """After a look at a turn: its line in the log; and where a trial begins, what that ends."""
         line = log_line(scene, before)
         found = replace(self, log=(*self.log, line)) if line else self
@@ -89,11 +89,11 @@ class Context:
         history = () if memory.history == "trial" else found.history
         return replace(found, history=history, trials=found.trials + 1, unread=bool(found.summary))
 
-    def due(self, memory: Memory) -> bool:
+    def due(self, memory: ContextMemory) -> bool:
         """Whether a summary is to be written now."""
         return memory.summary != "none" and self.trials >= memory.every
 
-    def with_summary(self, memory: Memory, text: str) -> Self:
+    def with_summary(self, memory: ContextMemory, text: str) -> Self:
         """After one was written. A malformed one leaves the last good one in its place."""
         good = checked_summary(memory, text)
         history = () if memory.summary == "replace" and (good or self.summary) else self.history
@@ -104,7 +104,7 @@ class Context:
         )  # fmt: skip
 
 
-def conversation(memory: Memory, instructions: str, context: Context, text: str) -> list[Message]:
+def conversation(memory: ContextMemory, instructions: str, context: Context, text: str) -> list[Message]:
     """The messages to send for a turn; the last one is the turn, with what is put before it."""
     parts = []
     # In a history the summary has been shown already, at the beginning of the trial.
@@ -115,7 +115,7 @@ def conversation(memory: Memory, instructions: str, context: Context, text: str)
     return [Message("system", instructions), *context.history, Message("user", "\n\n".join([*parts, text]))]
 
 
-def summary_question(memory: Memory, context: Context, text: str) -> list[Message]:
+def summary_question(memory: ContextMemory, context: Context, text: str) -> list[Message]:
     """The messages that ask for a summary.
 
     Args:
@@ -131,7 +131,7 @@ def summary_question(memory: Memory, context: Context, text: str) -> list[Messag
     return [Message("system", _SUMMARISER), Message("user", "\n\n".join(parts))]
 
 
-def checked_summary(memory: Memory, text: str) -> str:
+def checked_summary(memory: ContextMemory, text: str) -> str:
     """A summary as it is kept: cut at a whole line where it is too long; empty where it is malformed."""
     text = text.strip()
     if len(text) > memory.longest:

@@ -1,7 +1,7 @@
 """Explorers of Feature World that do not reason: one is curious, one learns by rewards (policy gradient).
 
     run_episodes(world, Curious(world), episodes=400, seed=0)
-    run_episodes(world, learned(world, Learning(updates=100), seed=0), episodes=400, seed=0)
+    run_episodes(world, learned(world, TesterTraining(updates=100), seed=0), episodes=400, seed=0)
 
 Both see the numeric view and play many episodes at once. What they reach says how much of the task is exploration for
 its own sake, and how much can be learned from rewards alone.
@@ -50,7 +50,7 @@ class Curious(Tester):
 
 
 @dataclass(frozen=True, kw_only=True)
-class Learning(Config):
+class TesterTraining(Config):
     """How `learned` learns.
 
     Attributes:
@@ -144,7 +144,7 @@ def object_inputs(
     return torch.cat([kinds, torch.stack([lit, dark, any_lit, any_lit * kinds[..., 1]], 2)], 2)
 
 
-def learned(world: FeatureWorld, learning: Learning | None = None, seed: int = 0) -> LearnedTester:
+def learned(world: FeatureWorld, learning: TesterTraining | None = None, seed: int = 0) -> LearnedTester:
     """A policy after REINFORCE (Williams 1992): every test costs 1, and the mean return of a batch is the baseline.
 
     Args:
@@ -155,7 +155,7 @@ def learned(world: FeatureWorld, learning: Learning | None = None, seed: int = 0
     Raises:
         ConfigError: a world that asks for answers.
     """
-    learning = learning or Learning()
+    learning = learning or TesterTraining()
     policy = LearnedTester(world, seed)
     optimiser = torch.optim.Adam(policy.parameters(), lr=learning.learning_rate)
     for update in range(learning.updates):
@@ -168,7 +168,7 @@ def learned(world: FeatureWorld, learning: Learning | None = None, seed: int = 0
 
 
 def _episodes_loss(
-    world: FeatureWorld, policy: LearnedTester, learning: Learning, seed: int, generator: torch.Generator
+    world: FeatureWorld, policy: LearnedTester, learning: TesterTraining, seed: int, generator: torch.Generator
 ) -> Tensor:
     """Of a batch of episodes: minus log-probability times advantage, less the entropy's bonus."""
     state = world.reset([derive_seed(seed, number) for number in range(learning.batch)])

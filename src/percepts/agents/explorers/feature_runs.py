@@ -120,7 +120,8 @@ def rows_of(played: Episodes) -> list[dict[str, Any]]:
 
 
 def summary_of(rows: Sequence[Mapping[str, Any]], horizon: int) -> dict[str, Any]:
-    """What episodes say together: steps to identify, conclusions, regret, success within 1, 2, … tests, bad replies."""
+    """What episodes say together: steps to identify, conclusions, regret, success within 1, 2, …
+    tests, bad replies a step."""
     played = episodes_of(rows)
     steps = played.tests.sum().clamp(min=1)
     return {

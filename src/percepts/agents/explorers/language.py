@@ -1,6 +1,6 @@
 """A language model that plays text Alchemy.
 
-    player = LanguagePlayer.Config(memory=Memory(summary="augment")).build(model=model, game=game)
+    player = LanguagePlayer.Config(memory=ContextMemory(summary="augment")).build(model=model, game=game)
     played = play_text(game, player, seeds=range(10))
 
 All games are asked about at once, in a batch or in threads, as the model can. Whatever is asked is told in the answers'
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 from percepts.agents.explorers.contexts import (
     Context,
-    Memory,
+    ContextMemory,
     checked_summary,
     conversation,
     new_messages,
@@ -111,7 +111,7 @@ class LanguagePlayer(Configurable):
             retries: how often a reply that comes to nothing may be mended before it costs a step.
         """
 
-        memory: Memory = field(default_factory=Memory)
+        memory: ContextMemory = field(default_factory=ContextMemory)
         asking: Asking = field(default_factory=Asking)
         self_correction: bool = False
         retries: int = 1
@@ -232,7 +232,7 @@ class _Turn:
         """Answer the model's reply."""
         self.messages = [*self.messages, Message("assistant", self.reply), Message("user", text)]
 
-    def after(self, memory: Memory) -> Sitting:
+    def after(self, memory: ContextMemory) -> Sitting:
         """The game from the player's side once the reply is given. What was said to mend it is forgotten."""
         shown = self.messages[1 + len(self.context.history)]
         context = self.context.with_turn(memory, shown, self.reply)
