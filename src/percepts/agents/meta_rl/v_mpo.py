@@ -5,8 +5,9 @@ With A the advantages of the rollout, D the steps with the top half of them, ψ 
     L_π = - Σ_D ψ log π              L_η = η ε_η + η log mean_D exp(A / η)
     L_α = mean [ α (ε_α - sg KL) + sg(α) KL ],  KL = KL(π_target || π)         L_V = ½ mean (G - V)²
 
-G are n-step returns. The target network acts and gives the values; it is the network of some updates ago. η and α are
-learned and kept positive. Equations and defaults are from memory, unverified.
+G are n-step returns; with PopArt advantages are in the unit of the value head (proposed). The target network acts and
+gives the values; it is the network of some updates ago. η and α are learned and kept positive. Equations and defaults
+are from memory, unverified.
 """
 
 from __future__ import annotations
@@ -88,13 +89,14 @@ class VMPO(Learner, Configurable):
         with torch.no_grad():
             before, _ = self.target(*rollout.before_last())
         found, _ = self.network(*rollout.before_last())
-        advantage = returns - rollout.value[:-1]
+        head = self.network.value
+        advantage = head.normalise(returns) - head.normalise(rollout.value[:-1])
         losses = v_mpo_losses(
             found.log_prob_of(rollout.action), advantage,
             divergence(before.log_probs, found.log_probs, found.legal),
             self.temperature, self.penalty, config.temperature_bound, config.policy_bound,
         )  # fmt: skip
-        value = 0.5 * (found.normalised - self.network.value.normalise(returns)).square().mean()
+        value = 0.5 * (found.normalised - head.normalise(returns)).square().mean()
         self.descend(losses.policy + losses.temperature + losses.divergence + self.common(found, value, rollout))
         with torch.no_grad():
             self.temperature.clamp_(min=SMALLEST)
