@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from percepts.agents.alchemy.microprobes import PROBES, PUBLISHED_PASSES
-from percepts.studies.alchemy import CEILING, FLOOR, QMDP, STUDY
+from percepts.studies.alchemy import CEILING, FLOOR, PLAIN, PRIVILEGED, QMDP, SEEDS, STUDY
 from percepts.studies.study import reproduce
 
 PLAYERS: dict[str, dict[str, Any]] = {
@@ -20,6 +20,8 @@ PLAYERS: dict[str, dict[str, Any]] = {
     CEILING: {"mean": 288.0, "adaptation": 0.0, "same_few": 284.0, "per_trial": [29.0, 28.0]},
     "Thompson": {"mean": 262.0, "adaptation": 6.6},
     QMDP: {"mean": 280.0, "adaptation": 2.0},
+    **{f"{PRIVILEGED}, seed {seed}": {"mean": 240.0, "adaptation": 0.0} for seed in SEEDS},
+    **{f"{PLAIN}, seed {seed}": {"mean": 150.0, "adaptation": 0.1} for seed in SEEDS},
 }
 
 
@@ -66,6 +68,8 @@ def test_the_figures_of_the_notes_hold() -> None:
         ("level 2: deduce-pairs", 20),
         ("level 3: deduce-pairs", 3),
         (f"{QMDP}: plan-around-bottleneck", 17),
+        (f"{PRIVILEGED}, seed 1: mean", 184.0),
+        (f"{PLAIN}, seed 2: adaptation", 1.1),
     ],
 )
 def test_every_figure_can_fail(key: str, value: float) -> None:
