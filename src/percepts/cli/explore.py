@@ -76,8 +76,8 @@ def feature_world(words: list[str]) -> int:
 def text_alchemy(words: list[str]) -> int:
     """Play Alchemy in words: learn from trial to trial what potions do, and make use of it (Ke et al. 2025).
 
-    Programs: sampling and qmdp (infer exactly), notebook (keeps a few facts), random-heuristic, cash-only, random.
-    A language model: --model or --local."""
+    Programs: oracle (knows the rules), sampling and qmdp (infer exactly), notebook (keeps a few facts),
+    random-heuristic, cash-only, random. A language model: --model or --local."""
     parser = _parser(
         text_alchemy,
         "text-alchemy",

@@ -82,6 +82,13 @@ def test_the_facts_of_a_short_summary_are_nearly_enough():
     assert notebook.late_after.mean >= 0.80 * notebook.late.mean
 
 
+def test_the_oracle_reaches_what_it_is_said_to_reach():
+    game = TextAlchemy.Config(table=text_table(4, 2)).build()
+    found = play_text(game, text_player("oracle", game), range(40))
+    assert torch.equal(found.scores, found.ceiling)
+    assert judge(found, 2).performance.mean == 1
+
+
 def test_no_program_writes_what_cannot_be_understood():
     assert all(played(name, "reset").invalid_rate == 0 for name in ("sampling", "notebook"))
 

@@ -10,7 +10,7 @@ good notes that are revised.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,13 +19,14 @@ from jaxtyping import Float32
 from torch import Tensor
 
 from percepts.agents.alchemy.bots import Bot, CashOnly, RandomHeuristic, UniformRandom, bank_positive
+from percepts.agents.alchemy.oracle import OracleAgent, Progress
 from percepts.agents.alchemy.searching import Memory, Mind, Qmdp, Thompson, knowledge_of
 from percepts.agents.explorers.dialogue import Answer, TextAgent
 from percepts.core.errors import ConfigError, nearest
 from percepts.envs.alchemy.chemistry import chemistry_tables
 from percepts.envs.alchemy.observations import GONE_POTION, GONE_STONE, MOST_SHOWN
 from percepts.envs.alchemy.reading import TableView
-from percepts.envs.alchemy.text import TextAlchemy
+from percepts.envs.alchemy.text import TextAlchemy, TextState
 from percepts.envs.alchemy.text_replies import action_text
 from percepts.envs.alchemy.text_scenes import Scene, read_scene
 
@@ -64,8 +65,15 @@ class ThroughText:
         width = 5 * config.stones + 2 * config.potions
         return Reading(torch.zeros(len(seeds), width), self.player.start(seeds))
 
-    def act(self, texts: Sequence[str | None], state: Reading) -> tuple[list[Answer], Reading]:
+    def act(
+        self, texts: Sequence[str | None], state: Reading, told: Mapping[str, Tensor] | None = None
+    ) -> tuple[list[Answer], Reading]:
         """See `dialogue.TextAgent`.
+
+        Args:
+            texts: what every player reads.
+            state: what was given before.
+            told: what the player behind sees beside the words.
 
         Raises:
             DataError: a text that shows no turn.
@@ -75,9 +83,46 @@ class ThroughText:
         if rows:
             numbers = [symbolic(read_scene(texts[row] or ""), self.shown) for row in rows]
             seen[rows] = torch.tensor(numbers)
-        actions, mind = self.player.act({"symbolic": seen}, state.mind)
+        actions, mind = self.player.act({"symbolic": seen, **(told or {})}, state.mind)
         words = [Answer(action_text(self.game.config.table, action)) for action in actions.tolist()]
         return words, Reading(seen, mind)
+
+
+@dataclass(frozen=True)
+class Insight:
+    """What the oracle knows.
+
+    Attributes:
+        reading: what it read.
+        game: the games themselves, followed beside what it reads.
+    """
+
+    reading: Reading
+    game: TextState
+
+
+class OraclePlayer:
+    """Knows the rules of every game, from its seed, and makes the most of every trial: the ceiling, in words.
+
+    Args:
+        game: that is played.
+    """
+
+    def __init__(self, game: TextAlchemy) -> None:
+        self.game, self.player = game, ThroughText(OracleAgent(game.table), game)
+
+    def start(self, seeds: Sequence[int]) -> Insight:
+        """See `dialogue.TextAgent`."""
+        return Insight(self.player.start(seeds), self.game.reset(seeds))
+
+    def act(self, texts: Sequence[str | None], state: Insight) -> tuple[list[Answer], Insight]:
+        """See `dialogue.TextAgent`."""
+        table = state.game.table
+        chemistry = torch.stack(list(vars(table.chemistry).values()), 1)
+        reading = Reading(state.reading.seen, Progress(table.step))
+        answers, reading = self.player.act(texts, reading, {"chemistry": chemistry})
+        game, _ = self.game.step(state.game, [answer.text for answer in answers])
+        return answers, Insight(reading, game)
 
 
 class RigidThompson(Thompson):
@@ -102,7 +147,7 @@ def _unless_contradicted(player: Bot, action: Tensor, seen: TableView, mind: Min
     return torch.where(empty, bank_positive(seen, player.actions), action)
 
 
-PLAYERS = ("sampling", "qmdp", "notebook", "random-heuristic", "cash-only", "random")
+PLAYERS = ("oracle", "sampling", "qmdp", "notebook", "random-heuristic", "cash-only", "random")
 """Programs that play, by name."""
 
 
@@ -110,7 +155,8 @@ def text_player(name: str, game: TextAlchemy, memory: Memory = "reset", seed: in
     """A player by its name in `PLAYERS`.
 
     Args:
-        name: "sampling" and "qmdp" infer exactly; "notebook" keeps a few facts in words; the others learn nothing.
+        name: "oracle" knows the rules; "sampling" and "qmdp" infer exactly; "notebook" keeps a few facts in words; the
+            others learn nothing.
         game: that is played.
         memory: of those that infer.
         seed: of its choices.
@@ -126,6 +172,8 @@ def text_player(name: str, game: TextAlchemy, memory: Memory = "reset", seed: in
         from percepts.agents.explorers.notebook import NotebookPlayer
 
         return NotebookPlayer(game, seed)
+    if name == "oracle":
+        return OraclePlayer(game)
     table = game.table
     bots: dict[str, Any] = {
         "sampling": lambda: RigidThompson(table, memory, seed),
