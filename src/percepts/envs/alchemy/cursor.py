@@ -75,7 +75,9 @@ class Cursor(Interface[CursorState]):
         # An empty hand hangs lower, where it would grasp.
         up = torch.where(holding[:, None], radius + 0.03, -HOVER * 0.45)
         ball = torch.cat([hand[:, :2], hand[:, 2:] + up], 1)
-        return _camera(str(hand.device)), Arm(ball + hand.new_tensor((0.0, 0.0, 0.42)), ball, torch.ones_like(holding))
+        return _camera(str(hand.device)), Arm(
+            ball + hand.new_tensor((0.1, -0.03, 0.28)), ball, torch.ones_like(holding)
+        )
 
     def hand_distance(self, state: CursorState) -> Float32[Tensor, " batch"]:
         """From the eye to the hand, in metres."""
