@@ -38,6 +38,7 @@ def _lines(lines: Mapping[str, list[float]], what: str, caption: str) -> Plate:
         style: dict[str, Any] = {"color": COLOURS[number % len(COLOURS)], "marker": MARKERS[number % len(MARKERS)]}
         axes.plot(range(1, len(values) + 1), values, label=name, linewidth=1.4, markersize=4, **style)
     axes.set_ylim(bottom=0)
+    axes.locator_params(axis="x", integer=True)
     name_axes(axes, "trial", what)
     legend(axes, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     return finish(figure, caption, f"{what} by trial: " + ", ".join(lines))

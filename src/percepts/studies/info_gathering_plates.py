@@ -8,6 +8,7 @@ from typing import Any
 from percepts.report.plates import COLOURS, FAINT, MARKERS, Plate, finish, legend, name_axes, panels
 
 _POLICIES = ("information gain", "random", "random, with repeats")
+_TICKS = (3, 10, 30, 100)
 
 
 def tests_plate(worlds: Mapping[str, Mapping[str, Any]]) -> Plate:
@@ -20,10 +21,12 @@ def tests_plate(worlds: Mapping[str, Mapping[str, Any]]) -> Plate:
         places = [-place for place in range(len(worlds))]
         axes.errorbar(means, places, xerr=errors, linestyle="", markersize=4, linewidth=1, label=policy, **style)
     axes.set_xscale("log")
+    axes.set_xticks(_TICKS, [str(tick) for tick in _TICKS])
+    axes.minorticks_off()
     axes.set_yticks([-place for place in range(len(worlds))], list(worlds), fontsize=8)
     axes.grid(True, axis="x")
     name_axes(axes, "tests until the rule is known")
-    legend(axes, loc="lower right")
+    legend(axes, loc="lower right", bbox_to_anchor=(1.0, 1.0), ncols=3)
     words = (
         "Mean tests until the hidden rule is known, with twice the standard error, by world and policy. Conjunctions "
         "of two dimensions check one hypothesis at a time: there nothing is gained by thinking."
@@ -40,6 +43,7 @@ def text_plate(players: Mapping[str, Mapping[str, Any]], switch: int) -> Plate:
         axes.plot(range(1, len(curve) + 1), curve, label=name, linewidth=1.4, markersize=3, **style)
     axes.axvline(switch + 0.5, color=FAINT, linewidth=0.8)
     axes.set_ylim(0, 1.05)
+    axes.locator_params(axis="x", integer=True)
     name_axes(axes, "trial", "score ÷ the oracle's")
     legend(axes, loc="upper left", bbox_to_anchor=(1.0, 1.0))
     words = f"Text Alchemy by trial, played through words; the chemistry is silently replaced after trial {switch}."

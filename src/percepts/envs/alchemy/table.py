@@ -325,7 +325,8 @@ def item_tensors(config: Table.Config) -> tuple[Int64[Tensor, "trials stones"], 
         [[*trial[kind], *[NONE] * (count - len(trial[kind]))] for trial in config.items]
         for kind, count in enumerate((config.stones, config.potions))
     ]
-    return torch.tensor(padded[0]), torch.tensor(padded[1]).view(config.trials, config.potions)
+    stones, potions = (torch.tensor(part, dtype=torch.int64) for part in padded)
+    return stones, potions.view(config.trials, config.potions)
 
 
 def _items(state: TableState) -> tuple[Tensor, Tensor]:
