@@ -258,6 +258,22 @@ def test_screens_see_every_change(change: Any) -> None:
         assert all(torch.equal(value, wanted[key]) for key, value in screen.observe(sprites).items())
 
 
+def test_a_screen_shows_what_somebody_wrote_into_sprites() -> None:
+    """Nobody should, but then pictures must not be those of before."""
+    drawn = scenes(4)
+    sprites = dataclasses.replace(drawn, colour=torch.where(drawn.present[..., None], drawn.colour, 0.5))
+    observer = Observer(renderer="fast", height=32, width=32)
+    screen = Screen(observer)
+    before = screen.observe(sprites)["image"]
+    sprites.colour[:] = sprites.colour.roll(1, 0)
+    wanted = observer.observe(sprites)["image"]
+    assert not torch.equal(before, wanted)
+    assert torch.equal(screen.observe(sprites)["image"], wanted)
+    sprites.position[:] = torch.where(sprites.present[..., None], 1 - sprites.position, sprites.position)
+    after = sprites.moved(torch.zeros_like(sprites.position), keep_in_frame=False)
+    assert torch.equal(screen.observe(after)["image"], observer.observe(after)["image"])
+
+
 def test_the_config_goes_through_json() -> None:
     observer = Observer(keys=("image", "success"), background="random_grey", image_as="floats", most=3)
     assert from_json(to_json(observer), Observer) == observer

@@ -15,7 +15,7 @@ from torch import Tensor
 from percepts.core.errors import DataError
 from percepts.data.distributions import Continuous
 from percepts.envs.spriteworld.parts import matching
-from percepts.envs.spriteworld.state import DEFAULTS, FACTORS, SHAPES, Sprites
+from percepts.envs.spriteworld.state import DEFAULTS, FACTORS, SHAPES, Memo, Sprites, body_of
 from percepts.envs.spriteworld.triangles import triangles
 from percepts.envs.streams import Streams
 from percepts.rendering.shapes import Polygon, heart, spriteworld_shapes
@@ -241,6 +241,35 @@ def test_what_is_remembered_is_never_that_of_others() -> None:
                 assert torch.equal(matching(condition, one), matching(condition, anew))
     assert matching(hues, start).any()
     assert not torch.equal(matching(hues, start), matching(wide, start))
+
+
+def test_what_is_remembered_is_not_that_of_other_outlines() -> None:
+    small = scattered(5, 3)
+    points = torch.rand(5, 40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    before = small.contain(points)
+    outlines = (Polygon(tuple((8 * x, 8 * y) for x, y in UNIT.vertices)),) * len(small.outlines)
+    large = replace(small, outlines=outlines, body=body_of(small.shape, small.angle, small.scale, outlines))
+    found = large.contain(points)
+    assert torch.equal(found, replace(large, memo=Memo()).contain(points))
+    assert found.sum() > 2 * before.sum()
+
+
+def test_what_is_remembered_is_forgotten_where_somebody_writes_into_it() -> None:
+    """Nobody should, but then rewards must not be those of before."""
+    state, hues = scattered(5, 3), Continuous("c0", 0.3, 0.7)
+    points = torch.rand(5, 40, 2, dtype=torch.float64, generator=torch.Generator().manual_seed(1))
+    before = matching(hues, state), state.contain(points)
+    state.colour[:, :, 0] = 1 - state.colour[:, :, 0].roll(1, 0)
+    state.present.logical_not_()
+    state.scale[:] = 0.0
+    for found, old, anew in zip(
+        (matching(hues, state), state.contain(points)), before,
+        (matching(hues, replace(state, memo=Memo())), replace(state, memo=Memo()).contain(points)),
+    ):  # fmt: skip
+        assert torch.equal(found, anew)
+        assert not torch.equal(found, old)
+    with torch.inference_mode():
+        assert torch.equal(matching(hues, state.rows([0, 1])), matching(hues, state)[:2])
 
 
 def test_filters_of_one_place_in_memory_are_told_apart() -> None:

@@ -263,8 +263,9 @@ def sorting(**settings) -> MetaAggregated:
 
 @pytest.mark.parametrize(
     "settings",
-    [{}, {"sparse": True}, {"reach": "any", "terminate_bonus": 2.0}, {"weights": (1.0, 0.0), "compat": True}],
-)
+    [{}, {"sparse": True}, {"reach": "any", "terminate_bonus": 2.0}, {"weights": (1.0, 0.0), "compat": True},
+     {"weights": [0.5, 1.0]}],
+)  # fmt: skip
 def test_goals_judged_together_are_those_judged_alone(settings: dict) -> None:
     """To the bit, whether they are alike but for filter and goal, or one of them is of another kind."""
     goals = [

@@ -24,7 +24,7 @@ from torch import Tensor
 from percepts.core.config import Config
 from percepts.core.errors import ConfigError
 from percepts.data.hashing import hashed_uniform
-from percepts.envs.spriteworld.state import Sprites
+from percepts.envs.spriteworld.state import Sprites, writings
 from percepts.rendering.colour import hsv_bytes
 from percepts.rendering.exact_sprites import render_sprites_exactly
 from percepts.rendering.scene import SpriteScene
@@ -181,7 +181,7 @@ class Screen:
 
     def __init__(self, observer: Observer) -> None:
         self.observer = observer
-        self._shown: tuple[Sprites, Tensor | None, Observation] | None = None
+        self._shown: tuple[Sprites, list[int], Tensor | None, Observation] | None = None
 
     def __getstate__(self) -> dict[str, Any]:
         return {"observer": self.observer, "_shown": None}
@@ -196,10 +196,11 @@ class Screen:
         observer = self.observer
         if not set(PICTURES) & set(observer.keys):
             return observer.observe(sprites, success, backdrop)
-        if self._shown is None or self._shown[0].present.shape != sprites.present.shape:
+        shown = self._shown
+        if shown is None or shown[0].present.shape != sprites.present.shape or shown[1] != _written(shown[0]):
             pictures = {key: _short(key, value, sprites) for key, value in observer.drawn(sprites, backdrop).items()}
         else:
-            before, behind, pictures = self._shown
+            before, _, behind, pictures = shown
             rows = _changed(before, sprites)
             if backdrop is not None and behind is not None:
                 rows = rows | (backdrop != behind)
@@ -208,7 +209,7 @@ class Screen:
                 anew = observer.drawn(sprites.rows(index), None if backdrop is None else backdrop[index])
                 for key, value in anew.items():
                     pictures[key].index_copy_(0, index, value.to(pictures[key].dtype))
-        self._shown = sprites, backdrop, pictures
+        self._shown = sprites, _written(sprites), backdrop, pictures
         seen = observer.told(sprites, success)
         for key, value in pictures.items():
             seen[key] = value.long() if key == "segmentation" else value.clone()
@@ -226,10 +227,18 @@ def _short(key: str, value: Tensor, sprites: Sprites) -> Tensor:
     return value.to(torch.uint8 if sprites.present.shape[1] < 256 else torch.int32) if key == "segmentation" else value
 
 
+_DRAWN = ("position", "shape", "angle", "scale", "colour")
+
+
+def _written(sprites: Sprites) -> list[int]:
+    """How often what is drawn was written into: sprites are values, but one that was changed shows nothing old."""
+    return [writings(getattr(sprites, name)) for name in (*_DRAWN, "present")]
+
+
 def _changed(before: Sprites, after: Sprites) -> Bool[Tensor, " batch"]:
     """In which arenas something else is to be drawn."""
     changed = (before.present != after.present).any(-1)
-    for name in ("position", "shape", "angle", "scale", "colour"):
+    for name in _DRAWN:
         one, other = getattr(before, name), getattr(after, name)
         if one is not other:
             differ = (one != other).flatten(2).any(-1) if one.ndim == 3 else one != other

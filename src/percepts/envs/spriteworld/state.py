@@ -37,11 +37,12 @@ class Memo:
     """What was computed of tensors that did not change since: positions do in every step, shapes and colours do not.
 
     One is shared by sprites that came from each other. It answers only where the very same things are asked about, so
-    that sprites whose tensors are others never get what is not theirs.
+    that sprites whose tensors are others never get what is not theirs; nor does it where torch wrote into a tensor
+    since. (Nobody should: sprites are values. What NumPy writes into a tensor's memory is not noticed.)
     """
 
     def __init__(self) -> None:
-        self._known: dict[Any, tuple[tuple[Any, ...], Any]] = {}
+        self._known: dict[Any, tuple[tuple[Any, ...], list[int], Any]] = {}
 
     def of(self, name: Any, inputs: tuple[Any, ...], compute: Callable[[], Known]) -> Known:
         """What `compute` makes of the `inputs`, which is not to be written into.
@@ -51,10 +52,10 @@ class Memo:
             inputs: all that it depends on, and that does not change: tensors, distributions, numbers.
             compute: makes it.
         """
-        known = self._known.get(name)
-        if known is None or any(one is not other for one, other in zip(known[0], inputs)):
-            known = self._known[name] = inputs, compute()
-        return known[1]
+        known, written = self._known.get(name), [writings(one) for one in inputs]
+        if known is None or known[1] != written or any(one is not other for one, other in zip(known[0], inputs)):
+            known = self._known[name] = inputs, written, compute()
+        return known[2]
 
     def __getstate__(self) -> dict[str, Any]:
         return {"_known": {}}
@@ -145,7 +146,7 @@ class Sprites:
         offset = points[:, :, None] - self.position[:, None]
         x, y = offset.unbind(-1)
         # Most sprites are nowhere near a point: the outlines of the others are all that is looked at.
-        reach = self.memo.of("reach", (self.shape, self.scale), lambda: self._reach[:, None] ** 2)
+        reach = self.memo.of("reach", (self.shape, self.scale, self.outlines), lambda: self._reach[:, None] ** 2)
         inside = (x * x + y * y <= reach) & self.present[:, None]
         arena, point, sprite = inside.nonzero(as_tuple=True)
         if len(arena):
@@ -231,6 +232,11 @@ class Sprites:
     def with_colour(self, colour: Float64[Tensor, "batch sprites 3"]) -> Self:
         """The sprites in other colours."""
         return replace(self, colour=colour)
+
+
+def writings(value: object) -> int:
+    """How often a tensor was written into, as far as torch counts that; 0 for other values."""
+    return value._version if isinstance(value, Tensor) and not value.is_inference() else 0
 
 
 _TENSORS = ("position", "shape", "angle", "scale", "colour", "velocity", "present", "body")

@@ -286,8 +286,8 @@ class MetaAggregated(Task):
         goals = tuple(task for task in self.subtasks if type(task) is FindGoalPosition)
         if len(goals) < max(2, len(self.subtasks)):
             return None
-        same = {replace(task, filter=None, goal=(0.0, 0.0)) for task in goals}
-        return goals if len(same) == 1 else None
+        first, *others = (replace(task, filter=None, goal=(0.0, 0.0)) for task in goals)
+        return goals if all(one == first for one in others) else None
 
     def _aggregate(
         self, rewards: Float64[Tensor, "batch tasks"], applies: Bool[Tensor, "batch tasks"]
