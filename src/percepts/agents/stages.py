@@ -161,8 +161,22 @@ def check(stage: Stage, run: Run) -> None:
         raise ConfigError(
             f"'{run.path}' was begun with other settings", "those in its config.json", "a new pipeline with --out"
         )
-    if info.get("built_on") != dict(stage.built_on):
-        changed = [name for name, value in stage.built_on.items() if (info.get("built_on") or {}).get(name) != value]
+    check_built_on(run, stage.built_on)
+
+
+def check_built_on(run: Run, results: Mapping[str, str]) -> None:
+    """Make sure that a stage was built on these results of earlier ones.
+
+    Args:
+        run: the stage's.
+        results: their fingerprints, by name.
+
+    Raises:
+        RunError: it was built on others.
+    """
+    built_on = run.info().get("built_on")
+    if built_on != dict(results):
+        changed = [name for name, value in results.items() if (built_on or {}).get(name) != value]
         raise RunError(
             f"'{run.path}' was built on another {' and '.join(changed) or 'stage'} than the one that is there now",
             "the results that it began with",

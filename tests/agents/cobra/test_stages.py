@@ -253,6 +253,23 @@ def test_a_task_knows_the_exploration_that_it_was_built_on(whole: CobraAgent, tm
             call(TASK)
 
 
+def test_a_score_is_of_what_is_learned_now(whole: CobraAgent, tmp_path: Path):
+    """A task that is learned anew on another exploration, as errors advise, is evaluated anew."""
+    shutil.copytree(whole.path, tmp_path / "pipeline")
+    agent = CobraAgent.open(tmp_path / "pipeline")
+    before = agent.scores()[TASK]["train"]
+    shutil.rmtree(agent.path / "tasks" / TASK)
+    assert agent.scores() == {}
+    kind = "COBRA exploration result"
+    found = read_snapshot(agent.explore_path / stages.RESULT, kind)
+    for weights in found["transition"].values():
+        weights += 0.1
+    write_snapshot(agent.explore_path / stages.RESULT, found, kind)
+    assert agent.run() == "finished"
+    assert set(agent.scores()[TASK]) == {"train", "test"}
+    assert {score["learned"] for score in agent.scores()[TASK].values()}.isdisjoint({before["learned"]})
+
+
 def test_other_settings_and_other_stages_are_refused(explored: CobraAgent):
     longer = CobraAgent(
         replace(explored.config, exploration=replace(explored.config.exploration, updates=3)), explored.path
@@ -344,6 +361,13 @@ def test_the_pixel_pipeline_runs_from_end_to_end(tmp_path: Path):
     before = contents(agent.vision_path)
     assert agent.train_vision().status == "out of time"
     assert contents(agent.vision_path) == before
+    # Dynamics that were learned in the slots of another vision fit no task.
+    shutil.rmtree(agent.path / "tasks")
+    Run(agent.explore_path).update(built_on={"vision": "another one"})
+    for call in (lambda: agent.train_task(TASK), agent.frozen, agent.explore):
+        with pytest.raises(RunError, match="explore' was built on another vision"):
+            call()
+    assert not (agent.path / "tasks").exists()
 
 
 @pytest.mark.parametrize(

@@ -15,6 +15,7 @@ are frozen: only a reward predictor is learned, from scratch in each.
 from __future__ import annotations
 
 import dataclasses
+import hashlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -29,7 +30,7 @@ from percepts.agents.cobra.exploration import Explorer
 from percepts.agents.cobra.fine_tuning import with_vision
 from percepts.agents.cobra.learning import ExplorationRun, TaskRun
 from percepts.agents.cobra.planning import Planner, SearchAgent
-from percepts.agents.cobra.scores import note_score, read_scores
+from percepts.agents.cobra.scores import note_score, of_learned, read_scores
 from percepts.agents.cobra.settings import PipelineSettings, TrainedVision, advice
 from percepts.agents.cobra.slot_models import ModelSlots, SingleSlot
 from percepts.agents.cobra.slots import SlotEncoder
@@ -193,11 +194,11 @@ class CobraAgent(Configurable):
         """
         environment = self.environment(task, mode)
         with self._threads():
-            agent = self.agent(task, planner)
+            agent, learned = self.agent(task, planner), self._learned(task)
             count = self.config.episodes if episodes is None else episodes
             score = evaluate(agent, environment, count, self.config.seed)
         if planner is None and episodes in (None, self.config.episodes):
-            note_score(self.path, task, mode, score)
+            note_score(self.path, task, mode, score, learned)
         return score
 
     def agent(self, task: str, planner: Planner | None = None) -> SearchAgent:
@@ -220,11 +221,12 @@ class CobraAgent(Configurable):
 
         Raises:
             ConfigError: another task than the configuration's.
-            RunError: the exploration is not finished.
+            RunError: the exploration is not finished, or saw through another vision than the one that is there.
         """
         settings, needed = self._task_run(task), f"the task {task}"
-        explored = stages.fingerprint(self.explore_path, needed, self._next_step)
-        return stages.Stage("task", self._task_path(task), settings, self._seen_by(needed) | {"exploration": explored})
+        explored, seen_by = stages.fingerprint(self.explore_path, needed, self._next_step), self._seen_by(needed)
+        stages.check_built_on(Run(self.explore_path), seen_by)
+        return stages.Stage("task", self._task_path(task), settings, seen_by | {"exploration": explored})
 
     def curve(self, task: str, mode: str = TRAIN) -> Curve:
         """Success by rewarded steps, as far as the task was learned."""
@@ -233,8 +235,9 @@ class CobraAgent(Configurable):
         return Curve(tuple((entry["step"], entry[key]) for entry in entries if key in entry))
 
     def scores(self) -> dict[str, dict[str, Any]]:
-        """What evaluation.json says: scores by task and mode."""
-        return read_scores(self.path)
+        """What evaluation.json says of the tasks as they are learned now: scores by task and mode."""
+        scores = read_scores(self.path)
+        return {task: found for task in scores if (found := of_learned(scores[task], self._learned(task)))}
 
     def status(self) -> dict[str, str]:
         """What became of every stage, in their order: "missing", "running", "interrupted", "failed" or "finished"."""
@@ -268,10 +271,11 @@ class CobraAgent(Configurable):
         """What the exploration leaves to the tasks: encoder, transition model and exploration policy.
 
         Raises:
-            RunError: it is not finished.
+            RunError: it is not finished, or saw through another vision than the one that is there.
         """
         found = stages.read_result(self.explore_path, "exploration", "the next stage", self._next_step)
         encoder = self.encoder()
+        stages.check_built_on(Run(self.explore_path), self._seen_by("the next stage"))
         if found.get("vision") is not None:
             encoder = with_vision(encoder, found["vision"], str(self.explore_path))
         sizes = {"latents": encoder.latents, "action": int(found["action"])}
@@ -298,6 +302,15 @@ class CobraAgent(Configurable):
             planner=self.config.planner,
             seed=self.config.seed,
         )
+
+    def _learned(self, task: str) -> str | None:
+        """What identifies an agent that has learned a task, with what it is built on; None where there is none."""
+        path = self._task_path(task)
+        if stages.status_of(path) != "finished":
+            return None
+        built_on = Run(path).info().get("built_on") or {}
+        parts = [stages.fingerprint(path, "its scores", ""), *(f"{name} {built_on[name]}" for name in sorted(built_on))]
+        return hashlib.sha256("\n".join(parts).encode()).hexdigest()
 
     def _task_path(self, task: str) -> Path:
         return self.path / "tasks" / task

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,8 +25,25 @@ def read_scores(pipeline: Path) -> dict[str, dict[str, Any]]:
     return (Run(pipeline).evaluation() or {}).get("scores", {})
 
 
-def note_score(pipeline: Path, task: str, mode: str, score: Score) -> None:
+def of_learned(modes: Mapping[str, dict[str, Any]], learned: str | None) -> dict[str, dict[str, Any]]:
+    """Of the scores of a task by mode those of what is learned now; those that name nothing are kept.
+
+    Args:
+        modes: what `read_scores` read of it.
+        learned: what identifies the agent that has learned it.
+    """
+    return {mode: score for mode, score in modes.items() if score.get("learned") in (None, learned)}
+
+
+def note_score(pipeline: Path, task: str, mode: str, score: Score, learned: str | None = None) -> None:
     """Add a score, or replace the one that is there.
+
+    Args:
+        pipeline: its folder.
+        task: whose score it is.
+        mode: of the task.
+        score: in it.
+        learned: what identifies the agent; of one that learns the task anew the score says nothing.
 
     Raises:
         PerceptsError: the folder cannot be written; the scores are those of before.
@@ -34,7 +51,8 @@ def note_score(pipeline: Path, task: str, mode: str, score: Score) -> None:
     origin = provenance()  # It asks git, for which nobody has to wait.
     with _alone(pipeline / LOCK):
         scores = read_scores(pipeline)
-        scores.setdefault(task, {})[mode] = plain(dataclasses.asdict(score))
+        noted = plain(dataclasses.asdict(score)) | ({} if learned is None else {"learned": learned})
+        scores.setdefault(task, {})[mode] = noted
         write_json(pipeline / "evaluation.json", {"scores": scores, "provenance": origin})
 
 
