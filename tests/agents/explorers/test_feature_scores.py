@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import pytest
 import torch
+from torch import Tensor
 
 from percepts.agents.explorers.feature_policies import InformationGain, RandomTests
 from percepts.agents.explorers.feature_scores import (
@@ -103,3 +105,22 @@ def test_chance_is_found_to_be_chance() -> None:
 def test_bad_pairs(first: torch.Tensor, second: torch.Tensor) -> None:
     with pytest.raises(DataError):
         paired_test(first, second)
+
+
+class Forgetful:
+    """Tests one object after the other, and has a memory that cannot be picked from."""
+
+    def __init__(self, choices: int) -> None:
+        self.choices = choices
+
+    def act(self, observation: Any, state: Any = None) -> tuple[Tensor, Any]:
+        turn = 0 if state is None else state + 1
+        return torch.full((len(observation["left"]),), turn % self.choices), turn
+
+
+def test_episodes_that_are_over_take_no_more_tests() -> None:
+    world = single(values=3, budget=50).build()
+    episodes = run_episodes(world, Forgetful(world.choices), 40, seed=0)
+    assert episodes.tests.unique().numel() > 1
+    alone = [run_episodes(world, Forgetful(world.choices), count, seed=0).tests[-1] for count in (1, 2, 3)]
+    assert episodes.tests[:3].tolist() == [int(one) for one in alone]

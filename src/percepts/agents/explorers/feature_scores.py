@@ -139,7 +139,7 @@ def run_episodes(
     while len(left):
         action, memory = agent.act(see(state), memory)
         erred[left] |= _misseen(know, state, memory)
-        asking = action < world.choices
+        asking = (action < world.choices) & ~state.finished
         if regret:
             tested = torch.where(asking, action, 0)
             lost[left] += know.regret(state.alive, state.object_set, tested) * asking

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float32, Float64, Int64, Num
+from jaxtyping import Bool, Float32, Float64, Int64, Num
 from torch import Tensor
 
 from percepts.envs.alchemy.chemistry import chemistry_tables
@@ -113,7 +113,7 @@ def plus_one_not_banked(recording: Recording, values: Values) -> Tracked:
 
 def left_over(
     recording: Recording,
-) -> tuple[Int64[Tensor, "batch trials stones"], Num[Tensor, "batch trials stones"]]:
+) -> tuple[Int64[Tensor, "batch trials stones"], Bool[Tensor, "batch trials stones"]]:
     """The last vertices of all stones in every trial, and whether they were still on the table at its end."""
     vertices, here = recording.stones.clone(), recording.stones >= 0
     acted = recording.played & (recording.stone >= 0)
