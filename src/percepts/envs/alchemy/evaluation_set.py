@@ -4,9 +4,9 @@
     episodes = published_episodes("chemistries")    # the file of dm_alchemy
     episodes.save("episodes.npz"); load_episodes("episodes.npz")
 
-`table.play(episodes)` lays them on as many tables, and `agents.alchemy.playing.play` plays them in a batch. The published
-ones were drawn from the level without rotations and with random bottlenecks; here that level is drawn from, too, so that
-scores agree but for the noise of a thousand episodes.
+`table.play(episodes)` lays them on as many tables, and `agents.alchemy.playing.play` plays them in a batch. The
+published ones were drawn from the level without rotations and with random bottlenecks; here that level is drawn from,
+too, so that scores agree but for the noise of a thousand episodes.
 """
 
 from __future__ import annotations
