@@ -141,12 +141,12 @@ PIPELINES: dict[str, Callable[[], CobraAgent.Config]] = {
 def monet_small_sprites() -> MONet.Config:
     """MONet with 3 slots for sprites of some 17 pixels on black, of which latents alone have to tell the places.
 
-    What trials of 500 to 6000 steps with one seed showed, which are not kept (batches of 32, Adam 1e-3): with the means of pixels kept in
-    [0, 1] by a sigmoid, the black background saturates it and no sprite is ever drawn. With noisy latents at the start
-    the decoder learns to do without them, and paints in three fixed colours. With scales of 0.09 and 0.11 colours are
-    learned, but not places, which only the masks' KL asks for: some 80 nats a pixel drown it. With 0.3 places are
-    learned, but attention stays undecided. With these settings one sprite is drawn in its place and colour after 6000
-    steps, and two begin to be told apart.
+    What trials with one seed showed, of 500 to 6000 steps with batches of 32 and Adam 1e-3, which are not kept: with
+    the means of pixels kept in [0, 1] by a sigmoid, the black background saturates it and no sprite is ever drawn. With
+    noisy latents at the start the decoder learns to do without them, and paints in three fixed colours. With scales of
+    0.09 and 0.11 colours are learned, but not places, which only the masks' KL asks for: it is drowned by some 80 nats
+    a pixel. With 0.3 places are learned, but attention stays undecided. With these settings one sprite is drawn in its
+    place and colour after 6000 steps, and two begin to be told apart.
     """
     small = monet_small32(slots=3)
     return replace(
