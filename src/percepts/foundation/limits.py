@@ -9,7 +9,8 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Unpack
 
-from percepts.core.config import Config, Configurable
+from percepts.core.config import Config as BaseConfig
+from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError
 from percepts.foundation.model import Completion, LanguageModel, Message, Settings, estimate_tokens
 
@@ -35,7 +36,7 @@ class Limited(Configurable):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(Config):
+    class Config(BaseConfig):
         """How much a minute; None is no limit.
 
         Attributes:

@@ -19,7 +19,8 @@ from functools import cached_property
 from typing import Any, Literal, Unpack
 from urllib.parse import urlsplit
 
-from percepts.core.config import Config, Configurable
+from percepts.core.config import Config as BaseConfig
+from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError
 from percepts.core.optional import require_package
 from percepts.foundation.errors import ModelError
@@ -38,7 +39,7 @@ class OpenAIServer(Configurable):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(Config):
+    class Config(BaseConfig):
         """Which model, and how to talk to it.
 
         Attributes:

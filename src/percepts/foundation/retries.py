@@ -9,7 +9,8 @@ from typing import Any, Unpack
 
 import numpy as np
 
-from percepts.core.config import Config, Configurable
+from percepts.core.config import Config as BaseConfig
+from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError
 from percepts.foundation.errors import ModelError, TransientError
 from percepts.foundation.model import Completion, LanguageModel, Message, Settings
@@ -25,7 +26,7 @@ class Retrying(Configurable):
     """
 
     @dataclass(frozen=True, kw_only=True)
-    class Config(Config):
+    class Config(BaseConfig):
         """How patient to be.
 
         Attributes:
