@@ -53,6 +53,11 @@ def test_programs_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["explore", "report", str(tmp_path / "optimal"), str(tmp_path / "random"), "--out", str(tmp_path)]) == 0
     assert "less optimal" in (tmp_path / "report.html").read_text()
     assert main(["explore", "feature-world", "--resume", str(tmp_path / "optimal")]) == 0
+    (tmp_path / "optimal" / "report.html").unlink()
+    assert main(["report", str(tmp_path / "optimal")]) == 0
+    assert (tmp_path / "optimal" / "report.html").is_file()
+    assert main(["evaluate", str(tmp_path / "optimal")]) == 1
+    assert "holds a run of an explorer" in capsys.readouterr().err
 
 
 def test_text_alchemy_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):

@@ -113,6 +113,33 @@ def _evaluate_alchemy(folder: Path, _: list[str]) -> int:
     return 0
 
 
+def _report_explorer(folder: Path, _: list[str]) -> int:
+    from percepts.report.explorers import report_explorers
+
+    print(f"report: {report_explorers([folder])}")
+    return 0
+
+
+def _report_learner(folder: Path, _: list[str]) -> int:
+    """The page of a learner of Alchemy, from the episodes of its evaluation, beside the references."""
+    from percepts.agents.alchemy.bots import RandomHeuristic
+    from percepts.agents.alchemy.oracle import OracleAgent
+    from percepts.agents.meta_rl.training import evaluate, open_agent, settings_of
+    from percepts.envs.alchemy.table import Table
+    from percepts.report.alchemy import report_alchemy
+
+    config = settings_of(folder)
+    table = Table(config.table)
+    agents = {
+        "random heuristic": RandomHeuristic(table),
+        "oracle": OracleAgent(table),
+        "learner": open_agent(folder, greedy=config.greedy),
+    }
+    played = {name: evaluate(agent, config, record=True) for name, agent in agents.items()}
+    print(f"report: {report_alchemy(folder, played, level=table.level, title='A learner of Alchemy')}")
+    return 0
+
+
 HOLDINGS = {
     "cobra": Holding(
         "a pipeline of COBRA",
@@ -120,8 +147,11 @@ HOLDINGS = {
     ),
     "alchemy": Holding(
         "a learner of Alchemy",
-        {"train --resume": _resume_alchemy, "evaluate": _evaluate_alchemy},
+        {"train --resume": _resume_alchemy, "evaluate": _evaluate_alchemy, "report": _report_learner},
         instead="percepts.agents.meta_rl.open_agent in Python",
+    ),
+    "explorer": Holding(
+        "a run of an explorer", {"report": _report_explorer}, instead="percepts explore WORLD --resume {run}"
     ),
     "stage": Holding("one stage of a pipeline", instead="percepts {command} with the folder of the pipeline"),
     "agent": Holding("a model-free baseline", instead="percepts.agents.model_free_runs in Python"),
