@@ -19,6 +19,7 @@ from percepts.core.errors import ConfigError
 from percepts.core.optional import available
 from percepts.foundation.errors import ModelError, TransientError
 from percepts.foundation.model import Message, Picture, Usage
+from percepts.foundation.openai_answers import SHOWN
 from percepts.foundation.openai_server import Key, OpenAIServer, server_settings
 
 KEY = "sk-very-secret-0123456789"
@@ -122,6 +123,24 @@ def test_tokens_that_nobody_counted_are_estimated(server: FailingServer) -> None
 
 
 @needs_client
+@pytest.mark.parametrize("count", ["1e999", "-3", '"many"', "null"])
+def test_senseless_counts_are_estimates(server: FailingServer, count: str) -> None:
+    usage = f'{{"prompt_tokens": 7, "completion_tokens": {count}}}'
+    server.will(answers(f'{{"choices": [{{"message": {{"content": "xxxx"}}}}], "usage": {usage}}}'.encode()))
+    answer = client(server).complete(HELLO)
+    assert (answer.text, answer.usage) == ("xxxx", Usage(5, 1, counted=False))
+
+
+@needs_client
+@pytest.mark.parametrize("value", ["1" + "0" * 400, "NaN", '"low"'])
+def test_senseless_log_probabilities_are_none(server: FailingServer, value: str) -> None:
+    logprobs = f'{{"content": [{{"token": "a", "logprob": {value}}}]}}'
+    server.will(answers(f'{{"choices": [{{"message": {{"content": "a"}}, "logprobs": {logprobs}}}]}}'.encode()))
+    answer = client(server).complete(HELLO, logprobs=True)
+    assert (answer.text, answer.tokens) == ("a", None)
+
+
+@needs_client
 @pytest.mark.parametrize("status", [408, 409, 425, 429, 500, 502, 503, 529])
 def test_a_busy_or_broken_server_is_a_transient_error(server: FailingServer, status: int) -> None:
     server.will(answers({"error": {"message": "come back later"}}, status, Retry_After="12.5"))
@@ -139,15 +158,16 @@ def test_the_pause_may_be_given_in_milliseconds_or_as_a_date_or_as_nonsense(serv
         answers({}, 503, Retry_After=date),
         answers({}, 503, Retry_After="soon"),
         answers({}, 503, Retry_After="-4"),
+        answers({}, 503, Retry_After="Mon, 01 Jan 99999999999999999999 00:00:00 GMT"),
     )
     pauses = []
-    for _ in range(4):
+    for _ in range(5):
         with pytest.raises(TransientError) as caught:
             client(server).complete(HELLO)
         pauses.append(caught.value.retry_after)
     assert pauses[0] == 1.5
     assert pauses[1] == pytest.approx(100, abs=5)
-    assert pauses[2:] == [None, None]
+    assert pauses[2:] == [None, None, None]
 
 
 @needs_client
@@ -230,6 +250,18 @@ def test_the_key_is_in_no_error_log_configuration_or_representation(
         assert server.headers[-1]["authorization"] == f"Bearer {KEY}"
         told += [json.dumps(to_json(one.config)), repr(one), repr(one.config), repr(one._key), str(dict(one.identity))]
         assert all(KEY not in text for text in [*told, caplog.text])
+
+
+@needs_client
+def test_no_half_of_a_key_is_told_where_words_are_cut(server: FailingServer) -> None:
+    for filling in range(SHOWN - len(KEY) - 20, SHOWN, 6):
+        words = "." * filling + KEY
+        server.will(answers({"error": {"message": words}}, 401), answers({"error": words}), answers(words.encode()))
+        server.requests.clear()
+        for _ in range(3):
+            with pytest.raises(ModelError) as caught:
+                client(server).complete(HELLO)
+            assert KEY[:4] not in str(caught.value)
 
 
 def test_a_key_cannot_be_pickled_or_copied_and_a_malformed_one_is_not_told() -> None:

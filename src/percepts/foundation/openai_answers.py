@@ -18,6 +18,8 @@ LEAST = -9999.0
 """The log-probability that is recorded for an impossible token, as OpenAI's servers have it: no JSON holds -inf."""
 SHOWN = 200
 """Characters of a server's own words that an error repeats."""
+Hidden = Callable[[str], str]
+"""Takes the key out of a text."""
 
 
 @dataclass(frozen=True)
@@ -35,7 +37,7 @@ class Failure:
     transient: bool = False
     retry_after: float | None = None
 
-    def error(self, hidden: Callable[[str], str]) -> ModelError:
+    def error(self, hidden: Hidden) -> ModelError:
         """The error to raise; `hidden` takes the key out of what the server said."""
         got = hidden(self.got)
         if self.transient:
@@ -43,11 +45,11 @@ class Failure:
         return ModelError(got, self.expected, self.fix)
 
 
-def failure(error: Exception, url: str, timeout: float, key_variable: str) -> Failure:
-    """What an exception of the client means."""
+def failure(error: Exception, url: str, timeout: float, key_variable: str, hidden: Hidden) -> Failure:
+    """What an exception of the client means. `hidden` takes the key out of a text."""
     status = getattr(error, "status_code", None)
     if status is not None:
-        return _refused(error, int(status), url, key_variable)
+        return _refused(error, int(status), url, key_variable, hidden)
     kind = type(error).__name__
     if kind == "APITimeoutError":
         return Failure(f"no answer from {url} within {timeout:g} s", fix="a longer timeout", transient=True)
@@ -59,19 +61,21 @@ def failure(error: Exception, url: str, timeout: float, key_variable: str) -> Fa
     return Failure(f"the client cannot ask {url} ({kind})", fix="look at the base URL and the key")
 
 
-def read_answer(body: bytes, model: str, messages: Sequence[Message], seconds: float) -> Completion | Failure:
-    """The answer in the body of a response with status 200."""
+def read_answer(
+    body: bytes, model: str, messages: Sequence[Message], seconds: float, hidden: Hidden
+) -> Completion | Failure:
+    """The answer in the body of a response with status 200. `hidden` takes the key out of a text."""
     try:
         data = json.loads(body)
     except (ValueError, RecursionError):
-        return _nonsense(f"no JSON but {_words(body.decode('utf-8', 'replace'))}")
+        return _nonsense(f"no JSON but {_words(body.decode('utf-8', 'replace'), hidden)}")
     try:
         choice = data["choices"][0]
         said = choice["message"]
         text, reasoning = _text(said.get("content")), _text(said.get("reasoning_content") or said.get("reasoning"))
     except (AttributeError, IndexError, KeyError, TypeError):
         words = data.get("error") if isinstance(data, Mapping) and data.get("error") else data
-        return _nonsense(f"no choices but {_words(json.dumps(words))}")
+        return _nonsense(f"no choices but {_words(json.dumps(words), hidden)}")
     completion = Completion(
         text=text,
         model=model,
@@ -83,8 +87,8 @@ def read_answer(body: bytes, model: str, messages: Sequence[Message], seconds: f
     return replace(completion, tokens=_tokens(choice.get("logprobs")))
 
 
-def _refused(error: Any, status: int, url: str, key_variable: str) -> Failure:
-    words = _words(_server_words(error))
+def _refused(error: Any, status: int, url: str, key_variable: str, hidden: Hidden) -> Failure:
+    words = _words(_server_words(error), hidden)
     if status in TRANSIENT or status >= 500:
         if status == 429 and getattr(error, "code", None) == "insufficient_quota":
             return Failure(f"HTTP 429 from {url}, the account has no quota left: {words}", fix="the provider's billing")
@@ -126,7 +130,7 @@ def _pause(headers: Mapping[str, str]) -> float | None:
         except ValueError:
             try:
                 seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-            except (ValueError, TypeError):
+            except (ValueError, TypeError, OverflowError):
                 continue
         if 0 <= seconds < float("inf"):
             return seconds
@@ -139,9 +143,10 @@ def _nonsense(what: str) -> Failure:
     )
 
 
-def _words(text: str) -> str:
+def _words(text: str, hidden: Hidden) -> str:
     """The beginning of a server's words, in one line and in quotation marks."""
-    line = " ".join(clean(text).split())
+    # Hidden before it is cut: half a key would not be recognised any more.
+    line = " ".join(hidden(clean(text)).split())
     return f"'{line if len(line) <= SHOWN else line[: SHOWN - 1] + '…'}'"
 
 
@@ -155,16 +160,20 @@ def _text(content: Any) -> str:
 
 
 def _usage(data: Any, messages: Sequence[Message], text: str) -> Usage:
+    """What the server counted; an estimate where it counted nothing, or nothing that makes sense."""
     try:
-        return Usage(int(data["prompt_tokens"]), int(data["completion_tokens"]))
-    except (KeyError, TypeError, ValueError):
+        read, written = int(data["prompt_tokens"]), int(data["completion_tokens"])
+    except (KeyError, TypeError, ValueError, OverflowError):
+        read = written = -1
+    if read < 0 or written < 0:
         return Usage(estimate_tokens(messages), estimate_text(text), counted=False)
+    return Usage(read, written)
 
 
 def _tokens(data: Any) -> tuple[Token, ...] | None:
     """The log-probabilities of the tokens; None where there are none or they make no sense."""
     try:
         tokens = tuple(Token(clean(one["token"]), max(float(one["logprob"]), LEAST)) for one in data["content"])
-    except (AttributeError, KeyError, TypeError, ValueError):
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError):
         return None
     return tokens if all(math.isfinite(token.log_probability) for token in tokens) else None

@@ -98,7 +98,8 @@ class OpenAIServer(Configurable):
         # Raised here, where the client's own exception is gone: that one holds the request with its headers.
         if isinstance(answer, Failure):
             raise answer.error(self._key.hidden_in)
-        completion = read_answer(answer, self.name, messages, round(time.monotonic() - started, 3))
+        seconds = round(time.monotonic() - started, 3)
+        completion = read_answer(answer, self.name, messages, seconds, self._key.hidden_in)
         if isinstance(completion, Failure):
             raise completion.error(self._key.hidden_in)
         # Some servers leave the stop text in, and some know none.
@@ -111,7 +112,8 @@ class OpenAIServer(Configurable):
         try:
             return self._client.chat.completions.with_raw_response.create(**request).content
         except openai.OpenAIError as error:
-            return failure(error, self.config.base_url, self.config.timeout, self.config.key_variable)
+            config = self.config
+            return failure(error, config.base_url, config.timeout, config.key_variable, self._key.hidden_in)
 
     @cached_property
     def _key(self) -> Key:

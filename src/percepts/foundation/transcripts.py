@@ -143,13 +143,22 @@ def read_transcript(path: Path | str) -> Transcript:
     Raises:
         DataError: there is none, or its first line is lost.
     """
-    journal = Journal(path)
-    if not journal.path.is_file():
+    if not Path(path).is_file():
         raise DataError(f"no transcript at '{path}'")
-    found = _read(journal)
+    found = begun_transcript(path)
     if found is None:
         raise DataError(f"'{path}' does not begin with an episode", "a transcript that percepts wrote")
     return found
+
+
+def begun_transcript(path: Path | str) -> Transcript | None:
+    """The transcript at `path`, or None where no episode was begun: no file, or one whose first line never reached the
+    disk or is lost. `begin_transcript` begins there.
+
+    Raises:
+        DataError: the file cannot be read, or has another format.
+    """
+    return _read(Journal(path))
 
 
 def find_transcripts(folder: Path | str) -> list[Path]:

@@ -156,6 +156,18 @@ def test_a_torn_transcript_and_a_spoiled_recording_are_survived(tmp_path: Path):
     assert {name for name, data in files_of(tmp_path / "run").items() if data != before[name]} == {"0001.jsonl"}
 
 
+@pytest.mark.parametrize("spoil", [lambda data: b"", lambda data: data[:20], lambda data: data[:30] + b"X" + data[31:]])
+def test_an_episode_whose_first_line_is_lost_is_begun_again(spoil: Any, tmp_path: Path):
+    results = ExplorerRun.start(feature(), tmp_path / "run", Speaker()).play()
+    file = tmp_path / "run" / "episodes" / "0001.jsonl"
+    before = read_transcript(file)
+    file.write_bytes(spoil(file.read_bytes()))
+    # All answers are in the recording: nothing is asked.
+    assert ExplorerRun.open(tmp_path / "run", Speaker(crash_at=0)).play() == results
+    after = read_transcript(file)
+    assert (after.system, after.turns, after.end) == (before.system, before.turns, before.end)
+
+
 def test_a_transcript_of_other_words_is_not_gone_on_with(tmp_path: Path):
     with pytest.raises(Crash):
         ExplorerRun.start(feature(), tmp_path / "run", Speaker(crash_at=5)).play()

@@ -52,6 +52,16 @@ def test_players_answer_when_they_know():
     assert play_words(texts, WordPlayer(texts[0]), range(20), ASKING).success.all()
 
 
+def test_an_answer_is_no_test_that_could_be_regretted():
+    told, ended = (played("random-repeats", episodes=12, mode=mode, budget=60) for mode in ("answer", "identify"))
+    assert told.tests.tolist() == ended.tests.tolist()
+    assert told.regret.tolist() == ended.regret.tolist()
+    world = single(values=3, mode="answer").build()
+    text = TextWorld(world)
+    guessed = play_words([text], Scripted(["ANSWER: colour = red"]), [0], ASKING)
+    assert (guessed.tests.tolist(), guessed.regret.tolist()) == ([0], [0.0])
+
+
 def test_a_model_that_says_nothing_loses_its_budget():
     world = single(budget=5).build()
     texts = [TextWorld(world, FeaturePrompt(retries=1)) for _ in range(3)]

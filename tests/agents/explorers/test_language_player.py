@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from percepts.agents.explorers.contexts import Context, ContextMemory, checked_summary, conversation, new_messages
+from percepts.agents.explorers.contexts import KEPT, Context, ContextMemory, checked_summary, conversation, new_messages
 from percepts.agents.explorers.dialogue import Answer, play_text
 from percepts.agents.explorers.language import Asking, LanguagePlayer
 from percepts.core.errors import ConfigError
@@ -170,6 +170,20 @@ def test_who_never_answers_loses_the_steps(retries: int, asked: int):
     answers = play(script, retries=retries)
     assert len(script.turns) == asked
     assert len(answers) == 6
+
+
+@pytest.mark.parametrize("correct", [False, True])
+def test_of_a_giant_reply_the_end_is_sent_back(correct: bool):
+    giant = "x" * 1_000_000 + ("\n" + dip(0) if correct else "")
+    script = Script(lambda count: dip(1) if count % 2 else giant)
+    answers = play(script, trials=1, self_correction=correct)
+    assert [len(messages) for messages in script.turns][:2] == [2, 4]
+    shown = [message.text for messages in script.turns for message in messages]
+    assert max(map(len, shown)) == KEPT
+    assert answers[0][0].text == dip(1)
+    # What the giant reply was is in a turn's transcript once: as an answer.
+    told = [message for exchange in answers[0][0].exchanges for message in exchange.messages]
+    assert all(message.role == "user" for message in told)
 
 
 def test_a_reply_is_checked_and_may_be_replaced():

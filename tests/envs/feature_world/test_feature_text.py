@@ -240,6 +240,16 @@ def test_self_correction_asks_once() -> None:
     assert text.reply("TEST: rough green cube").stage == "check"
 
 
+def test_talk_about_a_choice_does_not_undo_it() -> None:
+    text = TextWorld(single(values=3, budget=9).build(), FeaturePrompt(self_correction=True, retries=1))
+    text.reset(0)
+    stages = [text.reply(said).stage for said in ("TEST: smooth red cube", "Yes, I keep it.", "I said so.")]
+    assert (stages, text.light.tested, len(text.failures)) == (["check", "retry", "act"], 0, 2)
+    # Where nothing was chosen, the step is wasted as ever.
+    stages = [text.reply(said).stage for said in ("Well.", "Well.")]
+    assert (stages, text.light.tested, text.light.steps) == (["retry", "act"], -1, 2)
+
+
 def test_answers_end_it() -> None:
     world = single(values=3, mode="answer", budget=9).build()
     for right in (True, False):

@@ -21,7 +21,7 @@ from percepts.agents.explorers.feature_scores import Episodes
 from percepts.agents.explorers.language import Asking
 from percepts.core.errors import ConfigError, nearest
 from percepts.core.random import numpy_generator
-from percepts.envs.feature_world.text import TextWorld, Turn, answer_line, read_objects
+from percepts.envs.feature_world.text import TextWorld, Turn, answer_line, kept, read_objects
 from percepts.envs.feature_world.words import Test
 from percepts.foundation.model import Completion, LanguageModel, Message, Settings, Usage, resolved
 
@@ -65,7 +65,7 @@ def play_words(
         for row, messages, completion in zip(going, conversations, made):
             turn = texts[row].reply(completion.text)
             exchange = Exchange(new_messages(sent[row], messages), completion, facts_of(texts[row], turn))
-            sent[row] = [*messages, Message("assistant", completion.text)]
+            sent[row] = [*messages, Message("assistant", kept(completion.text))]
             if watch is not None:
                 watch(row, exchange, turn)
         going = [row for row in going if not texts[row].light.finished]
@@ -205,13 +205,15 @@ class WordPlayer:
 
 
 def _regret(text: TextWorld) -> float:
-    """Bits a test by which the tests of an episode were expected to bring less than the best ones."""
+    """Bits a test by which the tests of an episode were expected to bring less than the best ones. As in
+    `run_episodes`, a wasted step is a test that brings nothing, and an answer is none."""
     know, light = text.world.knowledge(), text.light
     alive, object_set = know.prior(1), torch.tensor([light.object_set])
     places = {number: place for place, number in enumerate(text.offered)}
     total = 0.0
-    for test in text.tests:
+    tests = text.tests[:-1] if light.terminated and light.answer >= 0 else text.tests
+    for test in tests:
         place = torch.tensor([places.get(test.number, -1)])
         total += float(know.regret(alive, object_set, place))
         alive = know.update(alive, object_set, place, torch.tensor([test.lit]))
-    return total / max(1, len(text.tests))
+    return total / max(1, len(tests))

@@ -13,6 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from percepts.agents.explorers.contexts import (
+    KEPT,
     Context,
     ContextMemory,
     checked_summary,
@@ -177,7 +178,7 @@ class LanguagePlayer(Configurable):
             turn.reply, turn.failure = completion.text, self.game.read(turn.scene, completion.text).failure
             facts = {"stage": stage} | ({} if turn.failure is None else {"failure": turn.failure})
             turn.exchanges.append(Exchange(new_messages(turn.sent, turn.messages), completion, facts))
-            turn.sent = [*turn.messages, Message("assistant", completion.text)]
+            turn.sent = [*turn.messages, Message("assistant", completion.text[-KEPT:])]
 
     def _check(self, turns: list[_Turn]) -> None:
         first = [(turn.reply, turn.failure) for turn in turns]
@@ -229,8 +230,8 @@ class _Turn:
         self.failure: Failure | None = None
 
     def say(self, text: str) -> None:
-        """Answer the model's reply."""
-        self.messages = [*self.messages, Message("assistant", self.reply), Message("user", text)]
+        """Answer the model's reply, of which the end is sent back: a whole one may be longer than a model reads."""
+        self.messages = [*self.messages, Message("assistant", self.reply[-KEPT:]), Message("user", text)]
 
     def after(self, memory: ContextMemory) -> Sitting:
         """The game from the player's side once the reply is given. What was said to mend it is forgotten."""

@@ -37,7 +37,7 @@ from percepts.foundation.model import (
 )
 from percepts.foundation.openai_server import OpenAIServer
 from percepts.foundation.service import Dependable, Service, dependable
-from percepts.foundation.transcripts import Transcript, begin_transcript, read_transcript
+from percepts.foundation.transcripts import begin_transcript, begun_transcript
 from percepts.foundation.transformers_local import LocalModel
 
 FORMAT = 1
@@ -268,15 +268,14 @@ class Sitting:
 
 
 def finished_row(path: Path) -> dict[str, Any] | None:
-    """What became of the episode with this transcript; None if it is not finished, or not begun.
+    """What became of the episode with this transcript; None if it is not finished, or not begun, or its first line is
+    lost, as by a crash.
 
     Raises:
-        DataError: the file is no transcript.
+        DataError: the file cannot be read, or has another format.
     """
-    if not path.is_file():
-        return None
-    transcript: Transcript = read_transcript(path)
-    if transcript.end is None:
+    transcript = begun_transcript(path)
+    if transcript is None or transcript.end is None:
         return None
     row = transcript.end.get("result")
     return dict(row) if isinstance(row, Mapping) else None

@@ -106,7 +106,8 @@ class TextWorld:
         self.tests: list[Test] = []
         self.messages: list[Message] = []
         self.failures: list[Failure] = []
-        self._tried, self._checking = 0, False
+        self._tried = 0
+        self._checked: Reply | None = None  # The choice that the model was asked to check.
 
     @property
     def offered(self) -> list[int]:
@@ -118,7 +119,7 @@ class TextWorld:
         """Begin the first episode of a seed; the messages to send."""
         self.light.reset(seed)
         self.tests, self.failures = [], []
-        self._tried, self._checking = 0, False
+        self._tried, self._checked = 0, None
         self.messages = [_message("system", instructions(self.words, self.prompt)), _message("user", self._turn())]
         return self.messages
 
@@ -137,8 +138,10 @@ class TextWorld:
                 self._tried += 1
                 self._say(text, f"{_HINTS[reply.failure]} Once more, please. {_format(self.words)}")
                 return Turn(reply, "retry")
-        elif self.prompt.self_correction and reply.kind == "test" and not self._checking:
-            self._checking = True
+            # Talk about a good choice does not undo it.
+            reply = self._checked or reply
+        elif self.prompt.self_correction and reply.kind == "test" and self._checked is None:
+            self._checked = reply
             self._say(text, self._check(reply))
             return Turn(reply, "check")
         return self._act(text, reply)
@@ -148,7 +151,7 @@ class TextWorld:
         light.step(reply.action(self.world.choices))
         number = self.offered[light.tested] if light.tested != WASTED else WASTED
         self.tests.append(Test(number, light.lit, kept(text)))
-        self._tried, self._checking = 0, False
+        self._tried, self._checked = 0, None
         if not light.finished:
             if self.prompt.memory == "transcript":
                 self._say(text, self._turn())
