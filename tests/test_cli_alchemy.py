@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from percepts.agents.meta_rl import TRAININGS
+from percepts.agents.meta_rl.training import evaluate, open_agent, scores_of, settings_of
 from percepts.cli import main
 from percepts.core.config import to_json
 from percepts.core.runs import Run
@@ -47,6 +48,18 @@ def test_it_trains_measures_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFi
         assert f"{score:.4g}" in capsys.readouterr().out
     assert main(["report", str(out)]) == 0
     assert "learner" in (out / "report.html").read_text()
+
+
+def test_a_learner_is_measured_again_as_it_was_measured(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    out = tmp_path / "run"
+    assert main(["train", "alchemy", *QUICK, "--greedy", "False", "--out", str(out)]) == 0
+    drawn, greedy = (
+        scores_of(evaluate(open_agent(out, greedy), settings_of(out)))["score"] for greedy in (False, True)
+    )
+    assert drawn == json.loads((out / "evaluation.json").read_text())["score"] != greedy
+    capsys.readouterr()
+    assert main(["evaluate", str(out)]) == 0
+    assert f"{drawn:.4g}" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize(

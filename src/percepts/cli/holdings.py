@@ -32,12 +32,15 @@ class Holding:
     Attributes:
         what: it is, for errors.
         commands: that apply to it, and what they do.
-        instead: what to type where one does not apply; {command} and {run} stand for them.
+        instead: what to type where one does not apply; {command}, {run} and {resume} stand for the command, the folder
+            and the command that goes on with it.
+        resume: the command that goes on with it, without its folder; None where there is none, or where the run knows.
     """
 
     what: str
     commands: Mapping[Command, Act] = field(default_factory=dict)
     instead: str = "percepts runs show {run}"
+    resume: str | None = None
 
 
 def command_of(
@@ -61,12 +64,41 @@ def command_of(
     if act is None:
         raise usage(
             f"'{run.path}' holds {holding.what}, to which 'percepts {command}' does not apply",
-            holding.instead.format(command=command, run=run.path),
+            holding.instead.format(command=command, run=run.path, resume=_resume(run, holding)),
         )
     given = [f"--{name}" for name, value in (options or {}).items() if value is not None and value is not False]
     if given:
         raise usage(f"'{run.path}' holds {holding.what}, which has no {given[0]}", f"percepts {command} {run.path}")
     return lambda words: act(run.path, words)
+
+
+def check_kind(folder: Path | str, kind: str) -> None:
+    """Refuse to go on with a run of another kind.
+
+    Raises:
+        ConfigError: the folder holds something else; what, and which command goes on with it.
+        RunError: it is no run folder.
+    """
+    from percepts.core.runs import Run
+
+    run = Run.open(folder)
+    found = _kind(run.info())
+    if found != kind:
+        holding = HOLDINGS.get(found, Holding(f"a run of the kind '{found}'"))
+        raise usage(f"'{folder}' holds {holding.what}, not {HOLDINGS[kind].what}", _resume(run, holding))
+
+
+def _resume(run: Run, holding: Holding) -> str:
+    """The command that goes on with a run, or else shows it."""
+    if holding.resume is not None:
+        return f"{holding.resume} {run.path}"
+    if holding is HOLDINGS["explorer"]:
+        # Both define settings that a folder may hold.
+        from percepts.agents.explorers import alchemy_runs, feature_runs  # noqa: F401
+        from percepts.agents.explorers.runs import ExplorerRun
+
+        return ExplorerRun.open(run.path).resume
+    return f"percepts runs show {run.path}"
 
 
 def _kind(info: Mapping[str, Any]) -> str:
@@ -109,7 +141,8 @@ def _evaluate_alchemy(folder: Path, _: list[str]) -> int:
     from percepts.agents.meta_rl.training import evaluate, open_agent, scores_of, settings_of
     from percepts.cli.agents import show_scores
 
-    print(show_scores(scores_of(evaluate(open_agent(folder), settings_of(folder)))))
+    config = settings_of(folder)
+    print(show_scores(scores_of(evaluate(open_agent(folder, greedy=config.greedy), config))))
     return 0
 
 
@@ -122,6 +155,7 @@ def _report_explorer(folder: Path, _: list[str]) -> int:
 
 def _report_learner(folder: Path, _: list[str]) -> int:
     """The page of a learner of Alchemy, from the episodes of its evaluation, beside the references."""
+    from percepts.agents.agent import Agent
     from percepts.agents.alchemy.bots import RandomHeuristic
     from percepts.agents.alchemy.oracle import OracleAgent
     from percepts.agents.meta_rl.training import evaluate, open_agent, settings_of
@@ -130,7 +164,7 @@ def _report_learner(folder: Path, _: list[str]) -> int:
 
     config = settings_of(folder)
     table = Table(config.table)
-    agents = {
+    agents: dict[str, Agent] = {
         "random heuristic": RandomHeuristic(table),
         "oracle": OracleAgent(table),
         "learner": open_agent(folder, greedy=config.greedy),
@@ -141,18 +175,19 @@ def _report_learner(folder: Path, _: list[str]) -> int:
 
 
 HOLDINGS = {
+    "model": Holding("a training of a model", resume="percepts train --resume"),
     "cobra": Holding(
         "a pipeline of COBRA",
         {"train --resume": _resume_pipeline, "evaluate": _evaluate_pipeline, "report": _report_pipeline},
+        resume="percepts train cobra --resume",
     ),
     "alchemy": Holding(
         "a learner of Alchemy",
         {"train --resume": _resume_alchemy, "evaluate": _evaluate_alchemy, "report": _report_learner},
         instead="percepts.agents.meta_rl.open_agent in Python",
+        resume="percepts train alchemy --resume",
     ),
-    "explorer": Holding(
-        "a run of an explorer", {"report": _report_explorer}, instead="percepts explore WORLD --resume {run}"
-    ),
+    "explorer": Holding("a run of an explorer", {"report": _report_explorer}, instead="{resume}"),
     "stage": Holding("one stage of a pipeline", instead="percepts {command} with the folder of the pipeline"),
     "agent": Holding("a model-free baseline", instead="percepts.agents.model_free_runs in Python"),
 }

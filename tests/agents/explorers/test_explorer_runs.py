@@ -23,6 +23,7 @@ from percepts.envs.feature_world.worlds import single
 from percepts.foundation.model import Completion, Message, Settings, Usage
 from percepts.foundation.openai_server import OpenAIServer
 from percepts.foundation.transcripts import read_transcript
+from percepts.report.explorers import report_explorers
 
 SERVER = OpenAIServer.Config(model="a-model")
 ASKING = Asking(workers=1, seed=4)
@@ -236,8 +237,36 @@ def test_summaries_of_another_run_are_shown(tmp_path: Path):
     assert not any("keep notes" in asked for asked in reader.asked)
     assert any("Your summary of the trials before:\\nPOTIONS" in asked for asked in reader.asked)
     ExplorerRun.start(FeatureRun(agent="optimal", episodes=1), tmp_path / "silent").play()
+    # Nor are games played without any, where the other run has none of them.
+    for other in ({"seed": 9}, {"episodes": 4}):
+        deaf = replace(alchemy(summaries=str(tmp_path / "writer")), **other)
+        with pytest.raises(RunError, match=r"no summaries in .* games"):
+            ExplorerRun.start(deaf, tmp_path / str(other), Speaker(crash_at=0)).play()
+    with pytest.raises(ConfigError, match="who is shown none"):
+        AlchemyRun(agent="random", summaries=str(tmp_path / "writer"))
+    with pytest.raises(ConfigError, match="who is shown none"):
+        AlchemyRun(agent="model", model=SERVER, summaries=str(tmp_path / "writer"))
     with pytest.raises(RunError, match="no summaries"):
         ExplorerRun.start(alchemy(summaries=str(tmp_path / "silent")), tmp_path / "deaf", Speaker()).play()
+
+
+@pytest.mark.parametrize(
+    ("trials", "switch", "unknown"),
+    [
+        (1, None, {"late", "improvement", "robust_improvement"}),
+        (4, 1, {"late", "improvement", "robust_improvement", "drop"}),
+        (4, 3, {"recovery", "late_after"}),
+    ],
+)
+def test_single_trials_of_one_set_of_rules_leave_scores_open(
+    trials: int, switch: int | None, unknown: set[str], tmp_path: Path
+):
+    game = TextAlchemy.Config(table=text_table(trials, switch))
+    run = ExplorerRun.start(AlchemyRun(agent="cash-only", game=game, episodes=3), tmp_path / "run")
+    summary = run.play()["summary"]
+    assert {name for name, value in summary.items() if isinstance(value, list) and value[0] is None} == unknown
+    assert summary["first"][2] == summary["performance"][2] == 3
+    assert report_explorers([tmp_path / "run"]).is_file()
 
 
 def test_what_makes_no_sense_is_refused(tmp_path: Path):

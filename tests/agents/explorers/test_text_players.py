@@ -226,5 +226,6 @@ def test_players_are_compared_in_the_same_games():
     assert compare(played("notebook", "reset"), played("notebook", "reset")).difference.mean == 0
     with pytest.raises(DataError):
         compare(by_hand(), played("notebook", "reset"))
-    with pytest.raises(ConfigError):
-        judge(by_hand(), 1)
+    # One trial before the switch has no later half.
+    assert (judge(by_hand(), 1).improvement.count, judge(by_hand(), 1).late.count) == (0, 0)
+    assert judge(by_hand(), 1).first.count > 0

@@ -40,8 +40,6 @@ class TextAlchemyRun(ExplorerRun):
     def summary(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """See `runs.ExplorerRun`."""
         played, switch = played_of(rows), self.config.switch
-        if played.scores.shape[1] < 2:
-            return {}
         found = judgement_json(judge(played, switch)) | {"mean_score": float(played.scores.sum(1).mean())}
         try:
             found["improves"] = learns(played, switch).p
@@ -89,16 +87,24 @@ class TextAlchemyRun(ExplorerRun):
         return player
 
     def _given(self) -> dict[int, list[str]] | None:
-        """The summaries of another run by seed."""
+        """The summaries of another run by seed.
+
+        Raises:
+            RunError: it has none for some of the games.
+        """
         if self.config.summaries is None:
             return None
-        found = {}
+        found: dict[int, list[str]] = {}
         for file in find_transcripts(self.config.summaries):
             transcript = read_transcript(file)
             if isinstance(seed := transcript.facts.get("seed"), int):
                 found[seed] = summaries_of(transcript)
-        if not any(found.values()):
-            raise RunError(f"no summaries in '{self.config.summaries}'", "the folder of a run that wrote some")
+        lacking = sum(not found.get(self.seed_of(number)) for number in range(self.config.episodes))
+        if lacking:
+            raise RunError(
+                f"no summaries in '{self.config.summaries}' for {lacking} of {self.config.episodes} games",
+                f"the folder of a run with seed {self.config.seed} and as many games, in which summaries were written",
+            )
         return found
 
 
@@ -113,7 +119,8 @@ class AlchemyRun(ExplorerConfig):
         summaries: the folder of another run of the same seed, whose summaries the model is shown instead of its own.
 
     Raises:
-        ConfigError: an agent that there is not, or one that cannot play this game.
+        ConfigError: an agent that there is not, or one that cannot play this game, or summaries for somebody who is
+            shown none.
     """
 
     game: TextAlchemy.Config = field(default_factory=TextAlchemy.Config)
@@ -122,6 +129,7 @@ class AlchemyRun(ExplorerConfig):
     summaries: str | None = None
 
     run: ClassVar[type[ExplorerRun]] = TextAlchemyRun
+    explored: ClassVar[str] = "text-alchemy"
 
     def __post_init__(self) -> None:
         super().__post_init__()
@@ -131,6 +139,10 @@ class AlchemyRun(ExplorerConfig):
             raise ConfigError(f"no agent is called '{self.agent}'{hint}", "one of " + ", ".join(ALCHEMY_AGENTS))
         if self.agent != MODEL:
             text_player(self.agent, self.game.build(), self.memory, self.seed)
+        if self.summaries is not None and (self.agent != MODEL or self.player.memory.summary == "none"):
+            raise ConfigError(
+                "summaries of another run for a player who is shown none", "a model, and summary='replace' or 'augment'"
+            )
         if self.player.asking != self.asking:
             raise ConfigError("a player that asks in another way than its run", "equal settings of `asking`")
 

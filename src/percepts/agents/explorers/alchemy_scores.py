@@ -22,7 +22,7 @@ from torch import Tensor
 
 from percepts.agents.explorers.dialogue import PlayedText
 from percepts.agents.explorers.feature_scores import Estimate, PairedTest, estimate, paired_test
-from percepts.core.errors import ConfigError, DataError
+from percepts.core.errors import DataError
 
 
 @dataclass(frozen=True)
@@ -63,8 +63,7 @@ def judge(played: PlayedText, switch: int | None = None) -> Judgement:
         played: the games.
         switch: number of trials before the rules changed; None if they did not.
 
-    Raises:
-        ConfigError: fewer than two trials before the switch or after it.
+    A single trial has no later half: what would need one before the switch, or after it, is NaN of nothing.
     """
     n = played.normalised
     early, late = _halves(n, 0, n.shape[1] if switch is None else switch)
@@ -147,9 +146,9 @@ def judgement_from_json(data: Mapping[str, Any]) -> Judgement:
 
 
 def _halves(n: Tensor, start: int, stop: int) -> tuple[Tensor, Tensor]:
-    """Means of n over the halves of some trials: of ten the first five and the last five."""
+    """Means of n over the halves of some trials: of ten the first five and the last five. NaN of a single one."""
     if stop - start < 2:
-        raise ConfigError(f"{stop - start} trials of one set of rules", "2 or more")
+        return torch.full_like(n[:, 0], torch.nan), torch.full_like(n[:, 0], torch.nan)
     middle = start + (stop - start) // 2
     return n[:, start:middle].nanmean(1), n[:, middle:stop].nanmean(1)
 
