@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     from percepts.report.plates import Plate
 
 EPISODES, NOISY = 400, 600
+PUBLISHED = 1000
+"""Episodes of the paper's baselines (digest)."""
 LONG = 2000
 """A budget that ends no episode before the matter is decided."""
 DIMENSIONS = ("colour", "shape", "texture", "size")
@@ -239,5 +241,7 @@ STUDY = Study(
             seeds=(0,), agents=partial(measure, episodes=10, noisy=10, games=3, trials=4, sizes=JUDGED), figures=figures
         ),
         "cpu": Scale(seeds=(0,), agents=measure, claims=CLAIMS, figures=figures),
+        "gpu": Scale(seeds=(0,), agents=measure, claims=CLAIMS, figures=figures),
+        "paper": Scale(seeds=(0,), agents=partial(measure, episodes=PUBLISHED), claims=CLAIMS, figures=figures),
     },
 )
