@@ -156,6 +156,20 @@ def test_what_cannot_be_meant_so_is_refused(
     assert not list(tmp_path.iterdir())
 
 
+def test_servers_that_differ_can_be_asked(server: FailingServer, tmp_path: Path):
+    server.will(says("TEST: red cube smooth"))
+    words = ["feature-world", "--values", "3", "--episodes", "1", "--budget", "1", "--model", "m", "--max-tokens", "9"]
+    plain = ["explore", *words, "--base-url", server.url]
+    assert main([*plain, "--out", str(tmp_path / "plain")]) == 0
+    assert server.requests[-1]["max_tokens"] == 9
+    assert "seed" in server.requests[-1]
+    differs = ["--no-seed", "--limit-field", "max_completion_tokens", "--tokens-per-minute", "90000"]
+    assert main([*plain, *differs, "--out", str(tmp_path / "other")]) == 0
+    assert server.requests[-1]["max_completion_tokens"] == 9
+    assert not {"seed", "max_tokens"} & set(server.requests[-1])
+    assert ExplorerRun.open(tmp_path / "other").config.service.limits.tokens_per_minute == 90000
+
+
 def test_a_live_table_says_how_far_it_is():
     progress = Progress(
         done=5, episodes=20, turns=1234, score=4.5, spent=Spent(9, 1000, 234, 0.25), seconds=60.0, fresh=3

@@ -134,10 +134,18 @@ def _parser(command: Any, name: str, *examples: str) -> Any:
     model.add_argument("--local", metavar="MODEL", help="in this process: a folder, a name on the Hub, a .gguf file")
     model.add_argument("--temperature", type=float, help="of sampling; the model's own by default")
     model.add_argument("--max-tokens", type=int, help="of an answer")
+    model.add_argument(
+        "--limit-field",
+        choices=("max_tokens", "max_completion_tokens"),
+        default="max_tokens",
+        help="what the endpoint calls that",
+    )
+    model.add_argument("--no-seed", action="store_true", help="send no seed, which some endpoints refuse")
     model.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends an answer; may repeat")
     model.add_argument("--timeout", type=float, default=120.0, metavar="SECONDS", help="without a byte")
     model.add_argument("--tries", type=int, default=6, help="of a question, where the server fails for a while")
     model.add_argument("--requests-per-minute", type=int, metavar="N", help="at most")
+    model.add_argument("--tokens-per-minute", type=int, metavar="N", help="at most, read and written")
     model.add_argument("--price", type=_price, metavar="READ,WRITTEN", help="of a million tokens")
     model.add_argument("--spend", type=float, metavar="COST", help="stop before more is spent; needs --price")
     return parser
@@ -312,7 +320,9 @@ def _shared(options: Any, program: str) -> dict[str, Any]:
         "service": Service(
             retries=Retrying.Config(tries=options.tries),
             ledger=Ledger.Config(prices=prices, budget=options.spend),
-            limits=Limited.Config(requests_per_minute=options.requests_per_minute),
+            limits=Limited.Config(
+                requests_per_minute=options.requests_per_minute, tokens_per_minute=options.tokens_per_minute
+            ),
         ),
         "asking": Asking(
             temperature=options.temperature,
@@ -342,7 +352,13 @@ def _model(options: Any) -> Any:
     import dataclasses
 
     server = server_settings(options.model, options.base_url)
-    return dataclasses.replace(server, timeout=options.timeout, called=options.called)
+    return dataclasses.replace(
+        server,
+        timeout=options.timeout,
+        called=options.called,
+        limit_field=options.limit_field,
+        sends_seed=not options.no_seed,
+    )
 
 
 def _world(config: ExplorerConfig) -> str:

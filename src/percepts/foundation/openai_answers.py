@@ -103,9 +103,9 @@ def _refused(error: Any, status: int, url: str, key_variable: str, hidden: Hidde
         return Failure(f"HTTP 404 from {url}: {words}", "a base URL that ends in /v1 and a model that the server has")
     fix = None
     if "max_completion_tokens" in words:
-        fix = "limit_field='max_completion_tokens'"
+        fix = "limit_field='max_completion_tokens' (percepts explore: --limit-field max_completion_tokens)"
     elif "seed" in words:
-        fix = "sends_seed=False"
+        fix = "sends_seed=False (percepts explore: --no-seed)"
     return Failure(f"HTTP {status} from {url}: {words}", fix=fix)
 
 
