@@ -11,7 +11,10 @@ from torch import Tensor
 
 from percepts.agents.alchemy.beside import episodes_of, play_beside
 from percepts.agents.alchemy.bots import CashOnly, NoOp, RandomHeuristic, UniformRandom
+from percepts.agents.alchemy.cognitive import LevelK, ModelFree
+from percepts.agents.alchemy.oracle import OracleAgent
 from percepts.agents.alchemy.playing import Played, chemistry_of, look, play
+from percepts.agents.alchemy.searching import Qmdp, Thompson
 from percepts.core.errors import ConfigError, RunError
 from percepts.envs.alchemy.evaluation_set import generated_episodes
 from percepts.envs.alchemy.table import Rewards, Table
@@ -73,11 +76,26 @@ def test_levels_with_rotations_and_switches_are_played(table: Table) -> None:
     graphs = played.recording.chemistry.graph.view(30, 4)
     assert (graphs[:, 0] == graphs[:, 1]).all()
     assert (graphs[:, 1] != graphs[:, 2]).any()
-    # A filter that does not know of the switch finds nothing possible sooner or later.
-    assert (played.beliefs.counts["world_states"][:, 3] == 0).any()
-    assert (played.beliefs.counts["world_states"][:, 1] > 0).all()
+    # Somebody who does not know of the switch finds nothing possible sooner or later, and begins anew.
+    assert (played.beliefs.counts["world_states"] > 0).all()
+    assert played.beliefs.entropy.isfinite().all()
+    assert (played.beliefs.entropy[:, 2] > played.beliefs.entropy[:, 1] + 1).float().mean() > 0.5
     with pytest.raises(ConfigError, match="chemistry changes"):
         episodes_of(played.recording)
+
+
+@pytest.mark.parametrize("end_trial", [False, True])
+def test_everybody_plays_without_potions(end_trial: bool) -> None:
+    bare = Table.Config(potions=0, trials=2, end_trial=end_trial).build()
+    thinkers = (ModelFree(bare), LevelK(bare, 3), OracleAgent(bare), Qmdp(bare, 2), Thompson(bare))
+    cash = play(CashOnly(bare), bare, range(20))
+    for agent in (RandomHeuristic(bare), NoOp(bare), UniformRandom(bare), *thinkers):
+        played = play(agent, bare, range(20), beliefs=True)
+        assert played.beliefs is not None
+        assert (played.beliefs.counts["potion_maps"] == 48).all()
+        assert (played.scores <= cash.scores).all()
+        if isinstance(agent, RandomHeuristic | OracleAgent | Qmdp | Thompson):
+            assert torch.equal(played.scores, cash.scores)
 
 
 def test_agents_are_shown_the_observation_and_the_truth(table: Table) -> None:

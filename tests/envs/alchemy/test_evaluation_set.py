@@ -102,11 +102,15 @@ def test_other_endings_and_places_are_refused(tmp_path: Path) -> None:
 def test_damaged_files_are_refused(tmp_path: Path) -> None:
     path = generated_episodes(3).save(tmp_path / "episodes.npz")
     (tmp_path / "cut.npz").write_bytes(path.read_bytes()[:-40])
+    # The first file's entry in the directory of the archive asks for a version of ZIP that there is not.
+    data = bytearray(path.read_bytes())
+    data[data.index(b"PK\x01\x02") + 6] = 250
+    (tmp_path / "version.npz").write_bytes(data)
     (tmp_path / "text.npz").write_text("episodes")
     (tmp_path / "text.json").write_text("{")
     (tmp_path / "list.json").write_text("[]")
     (tmp_path / "bytes.json").write_bytes(b"\xff\xfe\x00")
-    for name in ("cut.npz", "text.npz", "text.json", "list.json", "bytes.json", "missing.npz"):
+    for name in ("cut.npz", "version.npz", "text.npz", "text.json", "list.json", "bytes.json", "missing.npz"):
         with pytest.raises(DataError):
             load_episodes(tmp_path / name)
 

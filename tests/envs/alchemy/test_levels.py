@@ -56,10 +56,24 @@ def test_unknown_names(name: str, close: str) -> None:
         level("")
 
 
-@pytest.mark.parametrize("graphs", [(), (3, 3), (109,), (-1,)])
+def test_levels_that_are_no_names(unchecked_shapes: None) -> None:
+    with pytest.raises(ConfigError, match="the level 3; expected a name"):
+        level(3)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("graphs", [(), (3, 3), (109,), (-1,), (1.5,)])
 def test_graphs_that_do_not_fit(graphs: tuple[int, ...]) -> None:
     with pytest.raises(ConfigError, match="different numbers from 0 to 108"):
         Level(graphs=graphs)
+
+
+def test_levels_have_chemistries() -> None:
+    narrow = Level(graphs=(3, 50), random_maps=False, rotation=True)
+    assert narrow.has((50, IDENTITY, IDENTITY, 3))
+    others = ((4, 7, 7, 0), (3, 6, 7, 0), (3, 7, 6, 0))
+    assert not any(narrow.has(one) for one in others)
+    assert all(LEVELS[MAIN_LEVEL].has(one) for one in others)
+    assert not LEVELS["random-bottleneck"].has((3, 7, 6, 1))
 
 
 def test_priors() -> None:

@@ -251,6 +251,7 @@ def test_a_belief_that_cannot_be_begins_anew() -> None:
         (lambda: Group(numbers=(28,)), "0 to 27"),
         (lambda: Group(chances=(0.5, 0.0, 0.0, 0.0)), "sum to 1"),
         (lambda: Group(chances=(1.5, -0.5, 0.0, 0.0)), "sum to 1"),
+        (lambda: Group(chances=(float("nan"), 0.0, 0.0, 0.0)), "sum to 1"),
         (lambda: ChemistryView(parts=()), "some of graph"),
         (lambda: see_chemistry("true"), "one of truth"),  # type: ignore[arg-type]
     ],
@@ -258,6 +259,28 @@ def test_a_belief_that_cannot_be_begins_anew() -> None:
 def test_views_that_do_not_fit(make: object, words: str) -> None:
     with pytest.raises(ConfigError, match=words):
         make()  # type: ignore[operator]
+
+
+def test_no_belief_about_a_chemistry_that_cannot_be() -> None:
+    turned = Table.Config(level="random-bottleneck", chemistry=(0, 3, 4, 2)).build()
+    for content in ("exact", "relaxed"):
+        with pytest.raises(ConfigError, match="none of level 'random-bottleneck'"):
+            ChemistryViews({"belief": see_chemistry(content)}, turned)  # type: ignore[arg-type]
+    ChemistryViews({"truth": see_chemistry("truth")}, turned)
+    ChemistryViews({"belief": see_chemistry("exact")}, Table.Config(chemistry=(0, 3, 4, 2)).build())
+
+
+def test_views_of_tables_without_potions() -> None:
+    table = Table.Config(potions=0, trials=2, steps=2).build()
+    views = ChemistryViews({"exact": see_chemistry("exact"), "relaxed": see_chemistry("relaxed")}, table)
+    state = table.reset(range(20))
+    viewed = views.begin(state, range(20))
+    for _ in range(3):
+        after, outcome = table.step(state, torch.ones(20, dtype=torch.int64))
+        viewed, state = views.follow(viewed, state, outcome, after), after
+    seen = views.observe(viewed, state)["exact"]
+    assert (seen[:, :21] == 0.5).all()
+    assert (seen[:, 21:24] == true_chemistry(state.chemistry)[:, 21:24]).any()
 
 
 def test_pictures_show_the_items() -> None:

@@ -5,16 +5,18 @@ That they are dm_alchemy's is in test_original."""
 from __future__ import annotations
 
 import dataclasses
+import math
 import subprocess
 import sys
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from scipy import stats
 
 from percepts.core.config import from_json, to_json
-from percepts.core.errors import DataError
+from percepts.core.errors import ConfigError, DataError
 from percepts.envs.alchemy.chemistry import chemistry_tables
 from percepts.envs.alchemy.levels import IDENTITY
 from percepts.envs.alchemy.table import Episodes, Outcome, Rewards, Table, TableState, stone_values
@@ -296,6 +298,38 @@ def test_other_bad_input() -> None:
         Table.Config(switch_trials=(1,)).build().episodes([0])
     with pytest.raises(DataError, match="all of one kind"):
         state.put(torch.tensor([0]), table.play(table.episodes([0])))
+
+
+@pytest.mark.parametrize(
+    ("wrong", "words"),
+    [
+        ({"trials": 2.5}, "trials = 2.5; expected a whole number, 1 or more"),
+        ({"steps": "3"}, "steps = '3'"),
+        ({"stones": 0}, "stones = 0"),
+        ({"chemistry": (0, 1, 2)}, "expected graph, potion map, stone map, rotation"),
+        ({"chemistry": (1.5, 1, 2, 0)}, "graph = 1.5"),
+        ({"trials": 1, "items": ((0,),)}, "a tuple of stones and one of potions"),
+        ({"trials": 1, "items": (([0], [1]),)}, "a tuple of stones and one of potions"),
+        ({"trials": 1, "items": (((0.5,), (1,)),)}, "up to 3 numbers from 0 to 7"),
+    ],
+)
+def test_settings_that_are_no_numbers(wrong: dict[str, Any], words: str) -> None:
+    with pytest.raises(ConfigError, match=words):
+        Table.Config(**wrong)
+
+
+def test_numbers_of_numpy_are_numbers() -> None:
+    three = np.int64(3)
+    table = Table.Config(stones=three, chemistry=(three, three, three, three)).build()
+    assert table.reset([0]).chemistry.rotation.tolist() == [3]
+
+
+@pytest.mark.parametrize(
+    "wrong", [{"bonus": math.nan}, {"offset": math.inf}, {"potion": -math.inf}, {"weights": (1.0, 1.0)}]
+)
+def test_rewards_that_are_none(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="all finite"):
+        Rewards(**wrong)
 
 
 def test_configurations_as_json() -> None:

@@ -97,7 +97,7 @@ class NoOp(Bot):
 
     def choose(self, seen: TableView, state: Streams) -> tuple[Int64[Tensor, " batch"], Streams]:
         """The actions, and the same state."""
-        return torch.full_like(seen.colour[:, 0], self.actions.nothing), state
+        return torch.full_like(seen.reward[:, 0], self.actions.nothing), state
 
 
 class UniformRandom(Bot):
@@ -203,4 +203,6 @@ def bank_positive(seen: TableView, actions: Actions) -> Int64[Tensor, " batch"]:
 def one_of(choices: Bool[Tensor, "batch slots"], unit: Float64[Tensor, " batch"]) -> Int64[Tensor, " batch"]:
     """A uniformly random one of the choices, from uniform numbers in [0, 1); 0 where there is none."""
     rank = (unit * choices.sum(1)).long()
+    if not choices.shape[1]:
+        return rank
     return (choices & (choices.cumsum(1) - 1 == rank[:, None])).long().argmax(1)

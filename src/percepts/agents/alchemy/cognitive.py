@@ -139,7 +139,9 @@ class Learner:
         over = state.step + 1 == self.table.config.steps
         over |= self.actions.end_trial & (action == 0)
         before = latent.stones.gather(1, stone.clamp(min=0)[:, None])[:, 0]
-        kind = latent.potions.gather(1, potion.clamp(min=0)[:, None])[:, 0]
+        # One slot more, so that there is something to look up where there are no potions.
+        potions = torch.nn.functional.pad(latent.potions, (0, 1))
+        kind = potions.gather(1, potion.clamp(min=0)[:, None])[:, 0]
         seen = (potion >= 0) & ~astray & ~over
         return action, replace(
             state,

@@ -98,7 +98,7 @@ class Chemistry(TensorRows):
         length = max(len(value) if isinstance(value, Sequence) else 1 for value in given.values())
         for (name, value), count in zip(given.items(), (GRAPHS, POTION_MAPS, STONE_MAPS, ROTATIONS)):
             numbers = list(value) if isinstance(value, Sequence) else [value] * length
-            if len(numbers) != length or not all(0 <= number < count for number in numbers):
+            if len(numbers) != length or not all(one in range(count) for one in numbers):
                 raise ConfigError(f"{name} = {value}", f"{length} numbers from 0 to {count - 1}")
             found[name] = torch.tensor(numbers, dtype=torch.int64)
         return cls(**found)

@@ -60,7 +60,7 @@ class Group(Config):
     def __post_init__(self) -> None:
         if not all(0 <= number < SIZE for number in self.numbers):
             raise ConfigError(f"numbers = {self.numbers}", f"0 to {SIZE - 1}")
-        if min(self.chances) < 0 or abs(sum(self.chances) - 1) > 1e-4:
+        if not (min(self.chances) >= 0 and abs(sum(self.chances) - 1) <= 1e-4):
             raise ConfigError(f"chances = {self.chances}", "four that sum to 1, of " + ", ".join(CONTENTS))
 
 
@@ -145,6 +145,9 @@ class ChemistryViews:
         views: by name.
         table: whose chemistries.
         device: of its states.
+
+    Raises:
+        ConfigError: a belief about a chemistry that is fixed, and that the level does not draw.
     """
 
     def __init__(self, views: Mapping[str, ChemistryView], table: Table, device: torch.device | str = "cpu") -> None:
@@ -155,6 +158,13 @@ class ChemistryViews:
         exact, relaxed = (any(v.may_hold(kind) for v in self.views.values()) for kind in CONTENTS[2:0:-1])
         self._exact = PosteriorFilter(table.level, device) if exact else None
         self._relaxed = RelaxedFilter(table.level, device) if relaxed else None
+        fixed = table.config.chemistry
+        if self.believes and fixed is not None and not table.level.has(fixed):
+            raise ConfigError(
+                f"a belief about the chemistry {fixed}, which is none of level '{table.level.name}'",
+                "a chemistry that the level draws",
+                "another level, or views of 'truth' and 'unknown'",
+            )
 
     @property
     def believes(self) -> bool:

@@ -158,7 +158,7 @@ def load_episodes(path: Path | str) -> EvaluationSet:
                 arrays = {name: file[name] for name in file.files}
     except OSError as error:
         raise DataError(f"'{path}' cannot be read ({error.strerror})", "a file of episodes") from error
-    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, RecursionError) as error:
+    except (ValueError, zipfile.BadZipFile, zlib.error, EOFError, RecursionError, NotImplementedError) as error:
         raise DataError(f"'{path}' is no file of episodes ({error})", "what EvaluationSet.save wrote") from error
     return _checked(arrays, path)
 

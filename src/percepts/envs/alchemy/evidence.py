@@ -98,7 +98,9 @@ def seen_outcome(before: TableState, outcome: Outcome) -> Seen:
     vertices = torch.stack([outcome.before, outcome.after], 1).clamp(min=0)
     looks = tables.coordinates[chemistry.rotation[:, None], chemistry.stone_map[:, None], vertices]
     shown = tables.shown[vertices]
-    latent = before.potions.gather(1, outcome.potion.clamp(min=0)[:, None])[:, 0]
+    # One slot more, so that there is something to look up where there are no potions.
+    potions = torch.nn.functional.pad(before.potions, (0, 1))
+    latent = potions.gather(1, outcome.potion.clamp(min=0)[:, None])[:, 0]
     return Seen(
         rows=(outcome.potion >= 0) & (outcome.before >= 0),
         before=looks[:, 0],

@@ -50,7 +50,7 @@ class Level(Config):
     def __post_init__(self) -> None:
         graphs = self.graphs
         if graphs is not None and not (
-            graphs and len(set(graphs)) == len(graphs) and all(0 <= one < GRAPHS for one in graphs)
+            graphs and len(set(graphs)) == len(graphs) and all(one in range(GRAPHS) for one in graphs)
         ):
             raise ConfigError(f"graphs = {graphs}", f"different numbers from 0 to {GRAPHS - 1}")
 
@@ -79,6 +79,11 @@ class Level(Config):
     def rotations(self) -> tuple[int, ...]:
         """The numbers of the rotations that may occur, all alike."""
         return tuple(range(ROTATIONS)) if self.rotation else (0,)
+
+    def has(self, chemistry: tuple[int, int, int, int]) -> bool:
+        """Whether a chemistry may occur: graph, potion map, stone map, rotation."""
+        possible = (self.choices, self.potion_maps, self.stone_maps, self.rotations)
+        return all(number in numbers for number, numbers in zip(chemistry, possible))
 
     def prior(self) -> Float64[Tensor, "109"]:
         """The probability of every graph; the rest of a chemistry is uniform and independent of it."""
@@ -137,6 +142,8 @@ def level(name: str | Level) -> Level:
     """
     if isinstance(name, Level):
         return name
+    if not isinstance(name, str):
+        raise ConfigError(f"the level {name!r}", "a name, or a Level")
     if name in LEVELS:
         return LEVELS[name]
     if not _ORIGINAL.fullmatch(name):

@@ -77,6 +77,12 @@ class Recording:
         last = self.played & (shown != torch.cat([shown[:, 1:], edge], 1))
         return first, last
 
+    def changing(self) -> Bool[Tensor, " batch"]:
+        """Whose chemistry was not the same in all trials."""
+        numbers = torch.stack([getattr(self.chemistry, part.name) for part in dataclasses.fields(self.chemistry)], 1)
+        of_trials = numbers.view(*self.stones.shape[:2], -1)
+        return (of_trials != of_trials[:, :1]).flatten(1).any(1)
+
     def scores(self) -> Float32[Tensor, "batch trials"]:
         """Rewards of every trial."""
         return self.per_trial(self.reward)

@@ -15,9 +15,11 @@ on a stone or potion that is gone does nothing and costs a step. A potion is use
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from numbers import Integral
 from typing import Literal
 
 import torch
@@ -85,9 +87,11 @@ class Table(Configurable):
         def __post_init__(self) -> None:
             level_of(self.level)
             for name, least in (("trials", 1), ("steps", 1), ("stones", 1), ("potions", 0)):
-                if getattr(self, name) < least:
-                    raise ConfigError(f"{name} = {getattr(self, name)}", f"{least} or more")
+                if not isinstance(getattr(self, name), Integral) or getattr(self, name) < least:
+                    raise ConfigError(f"{name} = {getattr(self, name)!r}", f"a whole number, {least} or more")
             if self.chemistry is not None:
+                if len(self.chemistry) != len(dataclasses.fields(Chemistry)):
+                    raise ConfigError(f"chemistry = {self.chemistry}", "graph, potion map, stone map, rotation")
                 Chemistry.of(*self.chemistry)
             _check_items(self)
             if not all(0 < trial < self.trials for trial in self.switch_trials):
@@ -343,7 +347,9 @@ def _check_items(config: Table.Config) -> None:
     if len(config.items) != config.trials:
         raise ConfigError(f"items of {len(config.items)} trials", f"of {config.trials}")
     for number, trial in enumerate(config.items):
+        if not isinstance(trial, tuple) or len(trial) != 2 or not all(isinstance(part, tuple) for part in trial):
+            raise ConfigError(f"items {trial!r} of trial {number}", "a tuple of stones and one of potions")
         kinds = zip(("stones", "potions"), trial, (config.stones, config.potions), (VERTICES, POTIONS))
         for name, items, most, count in kinds:
-            if len(items) > most or not all(0 <= item < count for item in items):
+            if len(items) > most or not all(item in range(count) for item in items):
                 raise ConfigError(f"{name} {items} in trial {number}", f"up to {most} numbers from 0 to {count - 1}")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -11,8 +12,8 @@ from jaxtyping import Bool, Float32, Int64
 from torch import Tensor
 
 from percepts.core.config import Config
-from percepts.core.errors import DataError
-from percepts.envs.alchemy.chemistry import Chemistry, chemistry_tables
+from percepts.core.errors import ConfigError, DataError
+from percepts.envs.alchemy.chemistry import AXES, Chemistry, chemistry_tables
 from percepts.envs.alchemy.drawing import LegacyStreams
 from percepts.envs.rows import TensorRows
 from percepts.envs.streams import Streams
@@ -30,12 +31,20 @@ class Rewards(Config):
         offset: added to every stone.
         bonus: added to the stone whose coordinates are all 1.
         potion: paid for every potion used, to shape behaviour. It doesn't count in a state's scores.
+
+    Raises:
+        ConfigError: not three weights, or what is no finite number.
     """
 
     weights: tuple[float, float, float] = (1.0, 1.0, 1.0)
     offset: float = 0.0
     bonus: float = 12.0
     potion: float = 0.0
+
+    def __post_init__(self) -> None:
+        numbers = (*self.weights, self.offset, self.bonus, self.potion)
+        if len(self.weights) != AXES or not all(map(math.isfinite, numbers)):
+            raise ConfigError(f"rewards {numbers}", "three weights, an offset, a bonus, a pay for potions, all finite")
 
 
 def stone_values(rewards: Rewards) -> Float32[Tensor, "8"]:

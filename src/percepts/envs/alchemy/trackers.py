@@ -159,7 +159,8 @@ class Beliefs:
 def belief_counts(
     recording: Recording, level: str | Level, *, hidden: bool = True, every_step: bool = False
 ) -> Beliefs:
-    """What recorded episodes told of their chemistry.
+    """What recorded episodes told of their chemistry; where it changed, to somebody who begins anew as soon as none
+    agrees any more with all that was seen.
 
     Args:
         recording: of B episodes.
@@ -196,13 +197,20 @@ def posterior_after(recording: Recording, level: str | Level, trial: int) -> tup
 
 
 def _follow(recording: Recording, filter: PosteriorFilter, hidden: bool) -> Iterator[Posterior]:
-    """The posterior after every step."""
+    """The posterior after every step. Where the chemistry changed in an episode and none agrees any more with all that
+    was seen, it begins anew with what this trial showed."""
     posterior = filter.prior(len(recording))
     begins, ends = recording.bounds()
+    changing = recording.changing()
     for step in range(recording.trial.shape[1]):
         posterior = _see(filter, posterior, recording, recording.trial[:, step], begins[:, step])
         rows = recording.played[:, step] & (recording.potion[:, step] >= 0)
-        posterior = _outcome(filter, posterior, recording, step, rows if hidden else rows & ~ends[:, step])
+        rows = rows if hidden else rows & ~ends[:, step]
+        posterior = _outcome(filter, posterior, recording, step, rows)
+        lost = changing & filter.empty(posterior) if changing.any() else changing
+        if lost.any():
+            posterior = _see(filter, filter.forget(posterior, lost), recording, recording.trial[:, step], lost)
+            posterior = _outcome(filter, posterior, recording, step, rows & lost)
         yield posterior
 
 
