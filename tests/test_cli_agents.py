@@ -9,8 +9,10 @@ import pytest
 
 from percepts.agents.cobra.agent import CobraAgent
 from percepts.agents.cobra.presets import PIPELINES, cobra_tiny
+from percepts.agents.explorers.alchemy_runs import AlchemyRun
+from percepts.agents.explorers.runs import ExplorerRun
 from percepts.cli import main
-from percepts.cli.holdings import command_of
+from percepts.cli.holdings import check_kind, command_of
 from percepts.core.config import to_json
 from percepts.core.runs import Run
 
@@ -130,6 +132,39 @@ def test_commands_find_out_that_a_folder_is_a_pipeline(tmp_path: Path, capsys: p
     assert main(["report", folder]) == 0
     assert (tmp_path / "pipeline" / "report.html").stat().st_size > 1000
     assert capsys.readouterr().out == f"report: {tmp_path / 'pipeline' / 'report.html'}\n"
+
+
+@pytest.mark.parametrize(
+    ("info", "goes_on"),
+    [
+        ({"kind": "cobra"}, "percepts train cobra --resume FOLDER"),
+        ({"stage": "alchemy"}, "percepts train alchemy --resume FOLDER"),
+        ({}, "percepts train --resume FOLDER"),
+        ({"stage": "task"}, "with the folder of the pipeline"),
+        ({"kind": "castle"}, "percepts runs show FOLDER"),
+    ],
+)
+@pytest.mark.parametrize("command", [["train", "cobra"], ["train", "alchemy"], ["explore", "feature-world"]])
+def test_going_on_with_another_kind_of_run_is_refused(
+    command: list[str], info: dict[str, str], goes_on: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    folder = folder_of(tmp_path / "run", **info)
+    if command[-1] in info.values():
+        return check_kind(folder, command[-1])
+    assert main([*command, "--resume", str(folder)]) == 1
+    said = capsys.readouterr().err
+    assert f"'{folder}' holds a" in said or f"'{folder}' holds one stage" in said
+    assert said.endswith(goes_on.replace("FOLDER", str(folder)) + "\n")
+
+
+@pytest.mark.parametrize("agent", ["cobra", "alchemy"])
+def test_going_on_with_an_explorer_is_told_its_world(agent: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = ExplorerRun.start(AlchemyRun(agent="random", episodes=1), tmp_path / "run")
+    assert main(["train", agent, "--resume", str(run.path)]) == 1
+    assert f"a run of an explorer, not a {'pipeline' if agent == 'cobra' else 'learner'}" in (
+        said := capsys.readouterr().err
+    )
+    assert f"Try: percepts explore text-alchemy --resume {run.path}" in said
 
 
 @pytest.mark.parametrize(

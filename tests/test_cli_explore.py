@@ -17,6 +17,7 @@ from percepts.foundation.ledger import Spent
 from percepts.foundation.transcripts import read_transcript
 
 KEY = "sk-quite-secret"
+RESUME = "percepts explore text-alchemy --resume"
 
 
 @pytest.fixture
@@ -57,7 +58,9 @@ def test_programs_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFi
     assert main(["report", str(tmp_path / "optimal")]) == 0
     assert (tmp_path / "optimal" / "report.html").is_file()
     assert main(["evaluate", str(tmp_path / "optimal")]) == 1
-    assert "holds a run of an explorer" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "holds a run of an explorer" in said
+    assert f"Try: percepts explore feature-world --resume {tmp_path / 'optimal'}" in said
 
 
 def test_text_alchemy_from_the_command_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
@@ -65,6 +68,7 @@ def test_text_alchemy_from_the_command_line(tmp_path: Path, capsys: pytest.Captu
     assert main(["explore", "text-alchemy", *words, "--episodes", "2", "--out", str(tmp_path / "run")]) == 0
     out = capsys.readouterr().out
     assert "recovery" in out
+    assert "p(improvement > 0)" in out
     config = ExplorerRun.open(tmp_path / "run").config
     assert config.agent == "sampling"
     assert (config.memory, config.switch, config.game.announced) == ("carry", 2, True)
@@ -102,6 +106,13 @@ def test_a_server_that_dies_costs_nothing_that_was_paid(
     said = capsys.readouterr()
     assert f"Continue: percepts explore text-alchemy --resume {out}" in said.out
     assert said.err.startswith("error: ")
+    assert said.err.endswith(f": percepts explore text-alchemy --resume {out}\n")
+    assert main(["explore", "report", str(out)]) == 1
+    assert f"no results yet; expected a finished run of explorers. Try: {RESUME} {out}" in capsys.readouterr().err
+    assert main(["explore", "text-alchemy", "--agent", "random", "--out", str(out)]) == 1
+    assert f"Try: {RESUME} {out}, or another --out" in capsys.readouterr().err
+    assert main(["train", "--resume", str(out)]) == 1
+    assert f"Try: {RESUME} {out}" in capsys.readouterr().err
     paid = len(server.requests) - 1
     assert len(read_transcript(out / "episodes" / "0000.jsonl").turns) == paid == 4
     server.will(*[says("?")] * 5, *replies, says("ACTION: end the trial"))
@@ -136,7 +147,11 @@ def test_a_budget_is_kept(server: FailingServer, tmp_path: Path, capsys: pytest.
         (["feature-world", "--model", "m", "--spend", "1"], "--price READ,WRITTEN"),
         (["feature-world", "--model", "m", "--base-url", "nowhere"], "http://localhost"),
         (["feature-world", "--resume", "somewhere", "--seed", "3"], "without --seed"),
-        (["text-alchemy", "--resume", "no-such-run"], "not a run folder"),
+        (
+            ["feature-world", "--resume", "somewhere", "--seed", "3"],
+            "Try: percepts explore feature-world --resume some",
+        ),
+        (["text-alchemy", "--resume", "no-such-run"], "not a run folder (it does not exist)"),
         (["text-alchemy", "--told", "everything"], "everything"),
         (["text-alchemy", "--model", "m", "--summaries", "nowhere"], "no folder 'nowhere'"),
         (["feature-world", "--values", "1"], "values = (1, 1, 1)"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
+from percepts.cli.holdings import check_kind
 from percepts.cli.words import command_parser, usage
 
 if TYPE_CHECKING:
@@ -26,6 +27,8 @@ def train_cobra(words: list[str]) -> int:
     load_rooms()
     if options.resume is not None and (settings or options.out or options.preset or options.seed is not None):
         raise usage("--resume goes on with a pipeline as it is", f"percepts train cobra --resume {options.resume}")
+    if options.resume is not None:
+        check_kind(options.resume, "cobra")
     config = CobraAgent.open(options.resume).config if options.resume is not None else _config(options, settings)
     if options.print_config:
         import json
@@ -110,6 +113,8 @@ def train_alchemy(words: list[str]) -> int:
     given = settings or options.out or options.preset or options.level or options.seed is not None
     if options.resume is not None and given:
         raise usage("--resume goes on with a training as it is", f"percepts train alchemy --resume {options.resume}")
+    if options.resume is not None:
+        check_kind(options.resume, "alchemy")
     config = settings_of(options.resume) if options.resume is not None else _alchemy_config(options, settings)
     if options.print_config:
         import json

@@ -8,14 +8,17 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from percepts.cli.holdings import check_kind
 from percepts.cli.words import command_parser, usage
 
 if TYPE_CHECKING:
     from percepts.agents.explorers.alchemy_runs import AlchemyRun
     from percepts.agents.explorers.feature_runs import FeatureRun
-    from percepts.agents.explorers.runs import ExplorerConfig, ExplorerRun, Progress
+    from percepts.agents.explorers.runs import ExplorerRun, Progress
 
 WORLDS = ("feature-world", "text-alchemy")
+MEASURES = {"improves": "p(improvement > 0)"}
+"""What the table calls a measure whose name says too little."""
 REFRESH = 0.2
 """Seconds between two pictures of the live table."""
 
@@ -160,7 +163,10 @@ def _run(parser: Any, words: Sequence[str], make: Any) -> int:
     if options.resume is not None:
         others = [word for word in words if word.startswith("--") and word.partition("=")[0] != "--resume"]
         if others:
-            raise usage(f"--resume goes on with a run as it is, without {others[0]}", f"--resume {options.resume}")
+            raise usage(
+                f"--resume goes on with a run as it is, without {others[0]}", f"{parser.prog} --resume {options.resume}"
+            )
+        check_kind(options.resume, "explorer")
         run = ExplorerRun.open(options.resume)
     else:
         from percepts.cli.training import fresh_folder
@@ -178,7 +184,7 @@ def _play(run: ExplorerRun) -> int:
         results = run.play(live.show)
     except (PerceptsError, KeyboardInterrupt):
         live.close()
-        print(f"what was said so far is kept. Continue: percepts explore {_world(run.config)} --resume {run.path}")
+        print(f"what was said so far is kept. Continue: {run.resume}")
         raise
     live.close()
     print(summary_table(results["summary"]))
@@ -198,7 +204,7 @@ def summary_table(summary: dict[str, Any]) -> str:
             mean, error, count = value
             rows.append([name.replace("_", " "), number(mean), number(error), str(count)])
         elif not isinstance(value, list) and value is not None:
-            rows.append([name.replace("_", " "), number(value), "", ""])
+            rows.append([MEASURES.get(name, name.replace("_", " ")), number(value), "", ""])
     return table(["measure", "mean", "standard error", "episodes"], rows)
 
 
@@ -359,10 +365,6 @@ def _model(options: Any) -> Any:
         limit_field=options.limit_field,
         sends_seed=not options.no_seed,
     )
-
-
-def _world(config: ExplorerConfig) -> str:
-    return "feature-world" if hasattr(config, "world") else "text-alchemy"
 
 
 def _names(text: str) -> tuple[str, ...]:

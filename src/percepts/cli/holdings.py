@@ -89,7 +89,7 @@ def check_kind(folder: Path | str, kind: str) -> None:
 
 
 def _resume(run: Run, holding: Holding) -> str:
-    """The command that goes on with a run, or else shows it."""
+    """The command that goes on with a run, or else what to do with it."""
     if holding.resume is not None:
         return f"{holding.resume} {run.path}"
     if holding is HOLDINGS["explorer"]:
@@ -98,7 +98,7 @@ def _resume(run: Run, holding: Holding) -> str:
         from percepts.agents.explorers.runs import ExplorerRun
 
         return ExplorerRun.open(run.path).resume
-    return f"percepts runs show {run.path}"
+    return holding.instead.format(command="train --resume", run=run.path, resume="")
 
 
 def _kind(info: Mapping[str, Any]) -> str:

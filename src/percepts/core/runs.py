@@ -45,7 +45,8 @@ class Run:
 
     @classmethod
     def create(cls, path: Path | str, config: Config, **info: Any) -> Run:
-        """Start a run at `path` with the resolved `config`; `info` is added to run.json.
+        """Start a run at `path` with the resolved `config`; `info` is added to run.json. An entry "resume" in it is the
+        command that goes on with the run, without its path.
 
         Raises:
             RunError: the folder already holds a run, or files of something else.
@@ -76,8 +77,9 @@ class Run:
         if not run.info_file.is_file():
             siblings = [str(other.path) for other in find_runs(run.path.parent)]
             close = nearest(str(path), siblings)
+            why = "it has no run.json" if run.path.exists() else "it does not exist"
             raise RunError(
-                f"'{path}' is not a run folder (it has no run.json)",
+                f"'{path}' is not a run folder ({why})",
                 fix=f"percepts runs show {close}" if close else "percepts runs list",
             )
         return run
@@ -159,10 +161,11 @@ class Run:
                     file.truncate(0)
 
     def _taken(self) -> RunError:
+        info = self.info()
         return RunError(
-            f"'{self.path}' already holds a run ({self.info().get('status', 'unknown')})",
+            f"'{self.path}' already holds a run ({info.get('status', 'unknown')})",
             "a new folder",
-            f"percepts train --resume {self.path}, or another --out",
+            f"{info.get('resume', 'percepts train --resume')} {self.path}, or another --out",
         )
 
     def _lines(self) -> Iterator[dict[str, Any]]:

@@ -82,12 +82,12 @@ class Retrying(Configurable):
                 raise ModelError(
                     f"{last.got}; the server asks for a pause of {last.retry_after:.0f} s",
                     f"at most {self.config.longest_retry_after:.0f} s",
-                    "the same command later; what is answered already is kept",
+                    "going on later; what is answered already is kept",
                 )
             if number < self.config.tries:
                 self.sleep(self.wait(number, last.retry_after))
         times = "once" if self.config.tries == 1 else f"{self.config.tries} times"
-        fix = f"{last.fix}; then the same command again: what is answered already is kept" if last.fix else None
+        fix = f"{last.fix}, then go on; what is answered already is kept" if last.fix else None
         raise ModelError(f"{last.got} (asked {times})", last.expected, fix)
 
     def wait(self, number: int, retry_after: float | None) -> float:

@@ -103,6 +103,7 @@ class FeatureRun(ExplorerConfig):
     prompt: FeaturePrompt = field(default_factory=FeaturePrompt)
 
     run: ClassVar[type[ExplorerRun]] = FeatureWorldRun
+    explored: ClassVar[str] = "feature-world"
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -31,6 +31,7 @@ from percepts.core.errors import ConfigError, RunError
 from percepts.core.files import write_json
 from percepts.core.random import derive_seed
 from percepts.core.runs import Run
+from percepts.foundation.errors import ModelError
 from percepts.foundation.ledger import Spent
 from percepts.foundation.model import (
     LanguageModel,
@@ -69,6 +70,8 @@ class ExplorerConfig(Config):
 
     run: ClassVar[type[ExplorerRun]]
     """The class that plays it."""
+    explored: ClassVar[str]
+    """What the command line calls the world."""
 
     def __post_init__(self) -> None:
         for name in ("episodes", "at_once"):
@@ -85,6 +88,11 @@ class ExplorerConfig(Config):
             return self.agent
         name = getattr(self.model, "called", None) or self.model.model
         return str(name)
+
+    @property
+    def resume(self) -> str:
+        """The command that goes on with such a run, without its folder."""
+        return f"percepts explore {self.explored} --resume"
 
 
 @dataclass(frozen=True)
@@ -132,7 +140,8 @@ class ExplorerRun(ABC):
         Raises:
             RunError: the folder holds something already.
         """
-        return config.run(Run.create(out, config, kind="explorer", explorer=config.called), config, model)
+        run = Run.create(out, config, kind="explorer", explorer=config.called, resume=config.resume)
+        return config.run(run, config, model)
 
     @classmethod
     def open(cls, path: Path | str, model: LanguageModel | None = None) -> ExplorerRun:
@@ -153,6 +162,11 @@ class ExplorerRun(ABC):
         return self.run.path
 
     @property
+    def resume(self) -> str:
+        """The command that goes on with it."""
+        return f"{self.config.resume} {self.path}"
+
+    @property
     def results_file(self) -> Path:
         """Where the results are."""
         return self.path / "results.json"
@@ -171,6 +185,9 @@ class ExplorerRun(ABC):
                 rows = self._rows(report)
             except BaseException as error:
                 self.run.update(status="interrupted", error=str(error)[:500])
+                if type(error) is ModelError:
+                    fix = f"{error.fix}: {self.resume}" if error.fix else self.resume
+                    raise ModelError(error.got, error.expected, fix) from error
                 raise
             results = {"format": FORMAT, "agent": self.config.called, "rows": rows, "summary": self.summary(rows)}
             write_json(self.results_file, results)
@@ -294,4 +311,5 @@ def read_results(path: Path | str) -> dict[str, Any]:
             return found
     except (OSError, ValueError):
         pass
-    raise RunError(f"'{path}' has no results yet", "a finished run of explorers", f"percepts explore --resume {path}")
+    fix = ExplorerRun.open(path).resume if Run(path).info_file.is_file() else None
+    raise RunError(f"'{path}' has no results yet", "a finished run of explorers", fix)
