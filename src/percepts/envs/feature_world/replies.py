@@ -3,9 +3,10 @@
     reply = read_reply("Red is ruled out. **TEST: the <small green ball>**", words, offered=[3, 7, 12])
     reply.kind, reply.place            # "test", 1
 
-The last line that begins with "TEST" or "ANSWER" counts, as models like to talk about both before; brackets, stars,
-capitals, plurals and the order of words do not matter. If there is no such line, a last line that names one object is
-taken for a test of it. What cannot be understood says why, and is never an exception: the caller charges the step.
+The last line that begins with "TEST" or "ANSWER" counts, as models like to talk about both before, and the next one
+where nothing follows the word; brackets, stars, capitals, plurals and the order of words do not matter. If there is no
+such line, a last line that names one object is taken for a test of it. What cannot be understood says why, and is never
+an exception: the caller charges the step.
 """
 
 from __future__ import annotations
@@ -63,11 +64,12 @@ def read_reply(text: Any, words: Words, offered: Sequence[int]) -> Reply:
     if not lines:
         return Reply("nothing", failure="empty")
     for pattern in (_COMMAND, _LOOSE):
-        for line in reversed(lines):
-            found = pattern.match(line)
+        for number in range(len(lines) - 1, -1, -1):
+            found = pattern.match(lines[number])
             if found is not None:
                 read = _test if found[1].lower() == "test" else _answer
-                return read(found[2], words, offered)
+                rest = (line for line in (found[2], *lines[number + 1 :]) if any(map(str.isalnum, line)))
+                return read(next(rest, ""), words, offered)
     bare = _test(lines[-1], words, offered)
     return bare if bare.kind == "test" else Reply("nothing", failure="invalid")
 
