@@ -210,7 +210,9 @@ def test_presets_doctor_version(capsys):
     assert main(["presets", "demo"]) == 0
     assert "model.gamma" in capsys.readouterr().out
     assert main(["doctor"]) == 0
-    assert "torch" in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert "torch" in said
+    assert all(f"extra    {extra} " in said for extra in ("llm", "hf", "envs"))
     assert main(["--version"]) == 0
     assert capsys.readouterr().out.strip() == __version__
 

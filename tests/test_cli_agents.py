@@ -11,6 +11,7 @@ from percepts.agents.cobra.agent import CobraAgent
 from percepts.agents.cobra.presets import PIPELINES, cobra_tiny
 from percepts.agents.explorers.alchemy_runs import AlchemyRun
 from percepts.agents.explorers.runs import ExplorerRun
+from percepts.agents.meta_rl import TRAININGS
 from percepts.cli import main
 from percepts.cli.holdings import check_kind, command_of
 from percepts.core.config import to_json
@@ -95,6 +96,31 @@ def test_a_wrong_command_leaves_no_folder(preset: str, tmp_path: Path, capsys: p
     assert not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize(("agent", "word"), [("cobra", "tinny"), ("alchemy", "tiny")])
+def test_a_preset_without_its_flag_is_told_of_it(agent: str, word: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["train", agent, word]) == 1
+    assert f"Try: percepts train {agent} --preset tiny" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("word", "meant"), [("cobar", "cobra"), ("alchmy", "alchemy")])
+def test_an_agent_with_a_slip_of_the_pen_is_found(word: str, meant: str, capsys: pytest.CaptureFixture[str]):
+    assert main(["train", word]) == 1
+    assert f"did you mean '{meant}'?" in capsys.readouterr().err
+
+
+def test_presets_of_agents_are_listed_after_those_of_models(capsys: pytest.CaptureFixture[str]):
+    assert main(["presets"]) == 0
+    models, _, agents = capsys.readouterr().out.partition("percepts train cobra --preset NAME\n")
+    cobra, _, alchemy = agents.partition("percepts train alchemy --preset NAME\n")
+    assert "cci-sprites" in models
+    for said, named in ((cobra, PIPELINES), (alchemy, TRAININGS)):
+        lines = [line.split() for line in said.splitlines() if line]
+        assert [line[0] for line in lines] == list(named)
+        assert all(len(line) > 1 for line in lines)
+    assert main(["presets", "cobra"]) == 1
+    assert "percepts train cobra --help" in capsys.readouterr().err
+
+
 RUNS = (["train", "--resume"], ["evaluate"], ["report"])
 
 
@@ -128,7 +154,9 @@ def test_commands_find_out_that_a_folder_is_a_pipeline(tmp_path: Path, capsys: p
     assert main(["train", "--resume", folder, "--stage", "task"]) == 1
     assert "the stage 'explore' was not begun" in capsys.readouterr().err
     assert main(["evaluate", folder]) == 1
-    assert "acting in it needs it" in capsys.readouterr().err
+    said = capsys.readouterr().err
+    assert "holds a pipeline that is not finished (stage explore: missing)" in said
+    assert said.endswith(f"Try: percepts train cobra --resume {folder}\n")
     assert main(["report", folder]) == 0
     assert (tmp_path / "pipeline" / "report.html").stat().st_size > 1000
     assert capsys.readouterr().out == f"report: {tmp_path / 'pipeline' / 'report.html'}\n"

@@ -40,6 +40,7 @@ def test_it_trains_measures_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFi
     score = json.loads((out / "evaluation.json").read_text())["score"]
     assert f"training {out}: 640 steps of 16 tables, seed 3" in said
     assert f"{score:.4g}" in said
+    assert said.endswith(f"report: {out / 'report.html'}\n")
     assert Run(out).info()["status"] == "finished"
     # What is finished is shown or measured again, and what it holds is told to other commands.
     again = (["train", "alchemy", "--resume", str(out)], ["train", "--resume", str(out)], ["evaluate", str(out)])

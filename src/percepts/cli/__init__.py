@@ -40,6 +40,9 @@ examples
   percepts runs diff runs/a runs/b
   percepts sweep beta-vae-squares24 --grid model.beta=1,4,14 --seeds 0-4 --out runs/sweeps/beta
   percepts select runs/sweeps/beta
+  percepts train alchemy --preset cpu --out runs/alchemy
+  percepts explore feature-world --agent optimal --episodes 200
+  percepts play alchemy
 
 Add --help to any command for its settings."""
 

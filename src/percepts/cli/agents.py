@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from percepts.cli.holdings import check_kind
+from percepts.cli.holdings import check_kind, report_learner
 from percepts.cli.words import command_parser, usage
 
 if TYPE_CHECKING:
@@ -132,7 +133,7 @@ def train_alchemy(words: list[str]) -> int:
         print(f"stopped and saved. Continue: percepts train alchemy --resume {path}")
         return 130
     print(show_scores(outcome.run.evaluation() or {}))
-    return 0
+    return report_learner(Path(path))
 
 
 def show_scores(scores: dict[str, Any]) -> str:
@@ -152,14 +153,43 @@ def _alchemy_options(words: list[str]) -> tuple[Any, list[str]]:
         "percepts train alchemy --preset cpu --print-config           every setting; each of them is a flag",
     )
     parser = command_parser(train_alchemy, *examples)
+    from percepts.agents.meta_rl.presets import TRAININGS
+
     parser.prog = "percepts train alchemy"
-    parser.add_argument("--preset", help="cpu (the default); an unknown name lists all of them")
+    parser.add_argument("--preset", help="one of " + ", ".join(TRAININGS).replace("cpu,", "cpu (the default),", 1))
     parser.add_argument("--level", help="of the table: random-bottleneck, no-bottleneck, rotation-random-bottleneck, …")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with a training")
     parser.add_argument("--out", metavar="FOLDER", help="where it goes; by default runs/alchemy-TIME")
     parser.add_argument("--seed", type=int, help="of everything")
     parser.add_argument("--print-config", action="store_true", help="show the whole configuration and train nothing")
-    return parser.parse_known_args(words)
+    return _parsed(parser, words, TRAININGS)
+
+
+def _parsed(parser: Any, words: list[str], presets: Iterable[str]) -> tuple[Any, list[str]]:
+    """The options and the other settings; a preset that is named without its flag is refused."""
+    if words and not words[0].startswith("-"):
+        from percepts.core.errors import nearest
+
+        raise usage(
+            f"'{words[0]}' is no setting of {parser.prog}",
+            f"{parser.prog} --preset {nearest(words[0], presets) or 'NAME, one of ' + ', '.join(presets)}",
+        )
+    found: tuple[Any, list[str]] = parser.parse_known_args(words)
+    return found
+
+
+def presets_of_agents() -> dict[str, dict[str, str]]:
+    """What the presets of agents are for, by the names of agent and preset."""
+    import inspect
+
+    from percepts.agents.cobra.presets import PIPELINES
+    from percepts.agents.meta_rl.presets import TRAININGS
+
+    agents: dict[str, Mapping[str, Callable[[], Any]]] = {"cobra": PIPELINES, "alchemy": TRAININGS}
+    return {
+        agent: {name: (inspect.getdoc(make) or "").partition("\n")[0] for name, make in named.items()}
+        for agent, named in agents.items()
+    }
 
 
 def _alchemy_config(options: Any, settings: list[str]) -> AlchemyTraining.Config:
@@ -216,7 +246,9 @@ def _options(words: list[str]) -> tuple[Any, list[str]]:
     parser.add_argument("--task", action="append", metavar="NAME", help="of the stages task and evaluate; may repeat")
     parser.add_argument("--seed", type=int, help="of all stages")
     parser.add_argument("--print-config", action="store_true", help="show the whole configuration and train nothing")
-    return parser.parse_known_args(words)
+    from percepts.agents.cobra.presets import PIPELINES
+
+    return _parsed(parser, words, PIPELINES)
 
 
 def _config(options: Any, settings: list[str]) -> CobraAgent.Config:

@@ -9,7 +9,7 @@ Where it is None the folder holds a model's training, which the command itself i
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -117,8 +117,17 @@ def _resume_pipeline(_: Path, words: list[str]) -> int:
 
 
 def _evaluate_pipeline(folder: Path, words: list[str]) -> int:
+    from percepts.agents.cobra.agent import CobraAgent
     from percepts.cli.agents import train_cobra
+    from percepts.training.catalogue import load_rooms
 
+    load_rooms()
+    for stage, status in CobraAgent.open(folder).status().items():
+        if status != "finished":
+            raise usage(
+                f"'{folder}' holds a pipeline that is not finished (stage {stage}: {status})",
+                f"percepts train cobra --resume {folder}",
+            )
     return train_cobra(["--resume", str(folder), "--stage", "evaluate", *words])
 
 
@@ -153,7 +162,7 @@ def _report_explorer(folder: Path, _: list[str]) -> int:
     return 0
 
 
-def _report_learner(folder: Path, _: list[str]) -> int:
+def report_learner(folder: Path, _: Sequence[str] = ()) -> int:
     """The page of a learner of Alchemy, from the episodes of its evaluation, beside the references."""
     from percepts.agents.agent import Agent
     from percepts.agents.alchemy.bots import RandomHeuristic
@@ -183,7 +192,7 @@ HOLDINGS = {
     ),
     "alchemy": Holding(
         "a learner of Alchemy",
-        {"train --resume": _resume_alchemy, "evaluate": _evaluate_alchemy, "report": _report_learner},
+        {"train --resume": _resume_alchemy, "evaluate": _evaluate_alchemy, "report": report_learner},
         instead="percepts.agents.meta_rl.open_agent in Python",
         resume="percepts train alchemy --resume",
     ),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from percepts.cli.agents import AGENTS, presets_of_agents
 from percepts.cli.holdings import command_of
 from percepts.cli.words import command_parser, usage
 
@@ -57,7 +58,7 @@ def runs(words: list[str]) -> int:
 
 
 def presets(words: list[str]) -> int:
-    """List the presets, or show what one promises and all its settings."""
+    """List the presets of models and of agents, or show what one promises and all its settings."""
     parser = command_parser(presets, "percepts presets", "percepts presets demo")
     parser.add_argument("preset", nargs="?", help="show this one in full")
     options = parser.parse_args(words)
@@ -66,17 +67,24 @@ def presets(words: list[str]) -> int:
     from percepts.training.experiment import PRESETS, find_preset
 
     load_studies()
+    if options.preset in AGENTS:
+        raise usage(
+            f"'{options.preset}' is an agent with presets of its own", f"percepts train {options.preset} --help"
+        )
     if options.preset is not None:
         import inspect
 
         from percepts.core.config import flatten
 
-        chosen = find_preset(options.preset)
+        chosen = find_preset(options.preset, AGENTS)
         print(inspect.getdoc(chosen.make), end="\n\n")
         print("\n".join(f"  {name:42} {value}" for name, value in flatten(chosen.make()) if not name.endswith("type")))
         return 0
     width = max(map(len, PRESETS))
     print("\n".join(f"{name:{width}}  {PRESETS[name].summary}" for name in sorted(PRESETS)))
+    for agent, named in presets_of_agents().items():
+        print(f"\npercepts train {agent} --preset NAME")
+        print("\n".join(f"{name:{width}}  {summary}" for name, summary in named.items()))
     return 0
 
 
@@ -89,7 +97,9 @@ def reproduce(words: list[str]) -> int:
         "percepts reproduce udr --preset tiny --workers 1",
     )
     parser.add_argument("study", help="its name, or 'list'")
-    parser.add_argument("--preset", default="cpu", help="tiny (seconds a run, no claims), cpu, gpu or paper")
+    parser.add_argument(
+        "--preset", default="cpu", help="of the study, which 'list' names: tiny (seconds a run, no claims), cpu, …"
+    )
     parser.add_argument("--out", type=Path, default=Path("runs/studies"), help="where the runs go")
     parser.add_argument("--workers", type=int, help="processes that train side by side; by default as many as cores")
     options = parser.parse_args(words)

@@ -48,7 +48,7 @@ def train(words: list[str]) -> int:
             return other(words)
         default, about = run.config(), f"Resume {options.resume}."
     else:
-        chosen = experiments.find_preset(options.preset)
+        chosen = experiments.find_preset(options.preset, AGENTS)
         default = chosen.make()
         about = f"{inspect.getdoc(chosen.make)}\n\n{OTHER_OPTIONS.format(preset=options.preset)}"
     experiment = tyro.cli(

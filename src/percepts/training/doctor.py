@@ -23,6 +23,8 @@ EXTRAS = {
     "av": "video",
     "gymnasium": "envs",
     "stable_baselines3": "rl",
+    "openai": "llm",
+    "transformers": "hf",
 }
 
 

@@ -8,7 +8,7 @@ model, dataset = load(run)
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -129,14 +129,17 @@ def preset(make: Callable[[], Experiment]) -> Callable[[], Experiment]:
     return make
 
 
-def find_preset(name: str) -> Preset:
+def find_preset(name: str, others: Iterable[str] = ()) -> Preset:
     """The preset called `name`.
+
+    Args:
+        others: names that may be meant beside presets.
 
     Raises:
         ConfigError: there is none; the nearest is named.
     """
     if name not in PRESETS:
-        close = nearest(name, PRESETS)
+        close = nearest(name, (*PRESETS, *others))
         hint = f", did you mean '{close}'?" if close else ""
         raise ConfigError(f"unknown preset '{name}'{hint}", fix="percepts presets")
     return PRESETS[name]
