@@ -72,12 +72,12 @@ def test_an_answer_is_on_the_disk_before_it_is_handed_on(path: Path) -> None:
     seen: list[int] = []
 
     class Watching(Cached):
-        def _record(self, *arguments: Any, **more: Any) -> None:
-            super()._record(*arguments, **more)
+        def _write(self) -> None:
+            super()._write()
             seen.append(len(Cached(Counting(), path)))
 
     Watching(Counting(), path).complete(asking("a"))
-    assert seen == [1]
+    assert seen == [0, 1]
 
 
 def test_a_failure_in_the_middle_loses_nothing(path: Path) -> None:
@@ -131,6 +131,24 @@ def test_a_damaged_line_is_told_and_asked_for_again(path: Path, harm: str) -> No
     texts = [cached.complete(asking(letter)).text for letter in "abc"]
     assert texts == ["answer 1", "answer 2", "answer 4"]
     assert [Cached(model, path, replay=True).complete(asking(letter)).text for letter in "abc"] == texts
+
+
+def test_a_full_disk_costs_no_answer_of_a_batch(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    model = Batched()
+    cached = Cached(model, path)
+
+    def full(descriptor: int) -> None:
+        raise OSError(28, "No space left on device")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(journal_module.os, "fsync", full)
+        with pytest.raises(PerceptsError, match="No space left"):
+            complete_all(cached, [asking(letter) for letter in "abc"])
+        assert not path.read_bytes()
+    again = complete_all(cached, [asking(letter) for letter in "abc"])
+    assert ([one.text for one in again], model.asked) == (["answer 1", "answer 2", "answer 3"], 3)
+    # All of them are on the disk by then.
+    assert len(Cached(Counting(), path, replay=True)) == 3
 
 
 def test_a_full_disk_is_told_and_the_answer_kept_in_memory(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Unpack
 
-from percepts.core.errors import DataError
+from percepts.core.errors import DataError, PerceptsError
 from percepts.foundation.errors import ReplayError
 from percepts.foundation.journal import Damage, Journal
 from percepts.foundation.model import (
@@ -51,6 +51,7 @@ class Cached:
         self.hits = self.misses = 0
         self._answers: dict[str, Completion] = {}
         self._recorded: dict[str, dict[str, Any]] = {}
+        self._unwritten: list[dict[str, Any]] = []
         self._mutex = threading.Lock()
         self._asked: dict[str, threading.Lock] = {}
 
@@ -94,7 +95,8 @@ class Cached:
             if self.replay:
                 raise self._not_recorded(key, messages, settings)
             completion = self.model.complete(messages, **settings)
-            self._record(key, completion, messages, settings)
+            self._note(key, completion, messages, settings)
+            self._write()
             return completion
 
     def complete_all(
@@ -110,11 +112,15 @@ class Cached:
         made = self.model.complete_all(asked, [seeds[place] for place in new], **settings) if new else []
         fresh = dict(zip(new, made))
         for place, completion in fresh.items():
-            self._record(keys[place], completion, conversations[place], every[place])
+            self._note(keys[place], completion, conversations[place], every[place])
+        self._write()
         # The answers that were just made are not replayed ones.
         return [fresh.get(place) or replace(self._answers[key], replayed=True) for place, key in enumerate(keys)]
 
     def _known(self, key: str) -> Completion | None:
+        # What the disk refuses is known all the same.
+        with suppress(PerceptsError):
+            self._write()
         if key not in self._answers:
             self._refresh()
         found = self._answers.get(key)
@@ -124,7 +130,7 @@ class Cached:
             self.hits += 1
         return replace(found, replayed=True)
 
-    def _record(self, key: str, completion: Completion, messages: Sequence[Message], settings: Settings) -> None:
+    def _note(self, key: str, completion: Completion, messages: Sequence[Message], settings: Settings) -> None:
         line = {
             "key": key,
             "messages": messages_key(messages),
@@ -135,7 +141,18 @@ class Cached:
             self.misses += 1
             # Kept even if the disk refuses the line: this process need not pay for it again.
             self._remember(line, completion)
-        self.journal.append(line)
+            self._unwritten.append(line)
+
+    def _write(self) -> None:
+        """What is not on the disk yet, such as what it refused before.
+
+        Raises:
+            PerceptsError: it refuses it again.
+        """
+        with self._mutex:
+            while self._unwritten:
+                self.journal.append(self._unwritten[0])
+                self._unwritten.pop(0)
 
     def _refresh(self) -> None:
         """Read what was appended meanwhile, by this process or another one."""
