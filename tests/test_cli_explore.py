@@ -12,7 +12,9 @@ from foundation.failing_server import FailingServer, answers, closes, failing_se
 
 from percepts.agents.explorers.runs import ExplorerRun, Progress
 from percepts.cli import main
-from percepts.cli.explore import LiveTable, progress_table
+from percepts.cli.live import LiveTable, progress_table
+from percepts.core import optional
+from percepts.core.errors import MissingPackageError
 from percepts.foundation.ledger import Spent
 from percepts.foundation.transcripts import read_transcript
 
@@ -33,7 +35,9 @@ def server(monkeypatch: pytest.MonkeyPatch) -> Iterator[FailingServer]:
 def test_help_says_what_there_is(capsys: pytest.CaptureFixture[str]):
     for words, said in (
         (["--help"], "percepts explore report runs/optimal runs/guided"),
+        (["--help"], "optimal and sampling by default"),
         (["feature-world", "--help"], "learner (has"),
+        (["feature-world", "--help"], "optimal by default"),
         (["text-alchemy", "--help"], "--summary {none,replace,augment}"),
         (["report", "--help"], "compared with the first in"),
     ):
@@ -153,6 +157,16 @@ def test_a_budget_is_kept(server: FailingServer, tmp_path: Path, capsys: pytest.
         ),
         (["text-alchemy", "--resume", "no-such-run"], "not a run folder (it does not exist)"),
         (["text-alchemy", "--told", "everything"], "everything"),
+        (["text-alchemy", "--agent", "random", "--recall", "carry"], "--recall for the agent 'random'"),
+        (["text-alchemy", "--agent", "notebook", "--summary=replace"], "--summary is for language models"),
+        (["text-alchemy", "--condition", "plain"], "the agent 'sampling' is a program"),
+        (["feature-world", "--condition", "guided"], "Try: --model NAME or --local MODEL, or no --condition"),
+        (["feature-world", "--price", "1,2"], "--price is for language models"),
+        (["feature-world", "--model", "m", "--price", "1"], "Try: --price READ,WRITTEN"),
+        (["feature-world", "--model", "m", "--price", "dear,1"], "--price dear,1"),
+        (["feature-world", "--model", "m", "--price=-1,1"], "--price -1,1"),
+        (["feature-world", "--model", "m"], "OPENAI_API_KEY is not set"),
+        (["feature-world", "--model", "m"], "--base-url URL"),
         (["text-alchemy", "--model", "m", "--summaries", "nowhere"], "no folder 'nowhere'"),
         (["feature-world", "--values", "1"], "values = (1, 1, 1)"),
         (["text-alchemy", "--level", "no-botleneck"], "did you mean 'no-bottleneck'"),
@@ -165,7 +179,8 @@ def test_what_cannot_be_meant_so_is_refused(
     words: list[str], said: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ):
     monkeypatch.chdir(tmp_path)
-    monkeypatch.delenv("OPENAI_MODEL", raising=False)
+    for name in ("OPENAI_MODEL", "OPENAI_BASE_URL", "OPENAI_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
     assert main(["explore", *words]) == 1
     assert said in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
@@ -183,6 +198,32 @@ def test_servers_that_differ_can_be_asked(server: FailingServer, tmp_path: Path)
     assert server.requests[-1]["max_completion_tokens"] == 9
     assert not {"seed", "max_tokens"} & set(server.requests[-1])
     assert ExplorerRun.open(tmp_path / "other").config.service.limits.tokens_per_minute == 90000
+
+
+@pytest.mark.parametrize(
+    ("words", "package", "extra"),
+    [
+        (["--local", "some.gguf"], "gguf", "hf"),
+        (["--local", "some"], "transformers", "hf"),
+        (["--model", "m", "--base-url", "http://localhost:1/v1"], "openai", "llm"),
+    ],
+)
+def test_a_missing_package_is_noticed_before_there_is_a_folder(
+    words: list[str],
+    package: str,
+    extra: str,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+):
+    def require(name: str, extra: str) -> None:
+        if name == package:
+            raise MissingPackageError(f"the package '{name}' is not installed", fix=f"pip install 'percepts[{extra}]'")
+
+    monkeypatch.setattr(optional, "require_package", require)
+    assert main(["explore", "feature-world", *words, "--out", str(tmp_path / "run")]) == 1
+    assert f"percepts[{extra}]" in capsys.readouterr().err
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_live_table_says_how_far_it_is():

@@ -187,7 +187,9 @@ def presets_of_agents() -> dict[str, dict[str, str]]:
 
     agents: dict[str, Mapping[str, Callable[[], Any]]] = {"cobra": PIPELINES, "alchemy": TRAININGS}
     return {
-        agent: {name: (inspect.getdoc(make) or "").partition("\n")[0] for name, make in named.items()}
+        agent: {
+            name: " ".join((inspect.getdoc(make) or "").partition("\n\n")[0].split()) for name, make in named.items()
+        }
         for agent, named in agents.items()
     }
 

@@ -2,25 +2,26 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, Any
 
 from percepts.cli.holdings import check_kind
+from percepts.cli.live import LiveTable, summary_table
 from percepts.cli.words import command_parser, usage
 
 if TYPE_CHECKING:
     from percepts.agents.explorers.alchemy_runs import AlchemyRun
     from percepts.agents.explorers.feature_runs import FeatureRun
-    from percepts.agents.explorers.runs import ExplorerRun, Progress
+    from percepts.agents.explorers.runs import ExplorerRun
 
 WORLDS = ("feature-world", "text-alchemy")
-MEASURES = {"improves": "p(improvement > 0)"}
-"""What the table calls a measure whose name says too little."""
-REFRESH = 0.2
-"""Seconds between two pictures of the live table."""
+MODEL, OF_MODELS = "a language model", "how a language model is asked"
+"""Groups of options that mean nothing to programs."""
+PROGRAMS = {"feature-world": "optimal", "text-alchemy": "sampling"}
+"""Who plays where nobody is named."""
+INFER = ("sampling", "qmdp")
+"""Agents that --recall is for."""
 
 
 def explore(words: list[str]) -> int:
@@ -30,7 +31,8 @@ def explore(words: list[str]) -> int:
     text-alchemy    what do potions do to stones, and what is worth most? Ten trials under the same rules.
     report          runs side by side, on one page
 
-    Agents are programs (percepts explore WORLD --help names them) or any language model: behind an HTTP endpoint
+    Agents are programs (percepts explore WORLD --help names them; optimal and sampling by default)
+    or any language model: behind an HTTP endpoint
     that speaks OpenAI's protocol (--model, --base-url; the key is read from the environment variable OPENAI_API_KEY
     and nowhere else), or in this process (--local). Every turn is on the disk before the next one: after a crash,
     --resume goes on, and nothing that was answered is asked or paid for again."""
@@ -68,7 +70,7 @@ def feature_world(words: list[str]) -> int:
     world.add_argument("--dimensions", type=_names, metavar="NAME,NAME", help="such as colour,shape,texture")
     world.add_argument("--mode", choices=("identify", "answer"), help="whether it ends by itself or by an answer")
     world.add_argument("--budget", type=int, help="of tests; twice what the optimal agent needs by default")
-    asked = parser.add_argument_group("how agents in words are asked")
+    asked = parser.add_argument_group(OF_MODELS)
     asked.add_argument("--condition", choices=("plain", "steps", "guided"), default="plain", help="of the reasoning")
     asked.add_argument("--self-correction", action="store_true", help="every choice is checked by the model")
     asked.add_argument("--memory", choices=("transcript", "log", "table"), default="log", help="how tests are shown")
@@ -96,7 +98,7 @@ def text_alchemy(words: list[str]) -> int:
     world.add_argument("--level", default="random-bottleneck", help="of Alchemy, such as no-bottleneck")
     world.add_argument("--told", type=_names, default=(), metavar="BLOCK,BLOCK", help="rewards, pairs, determinism")
     world.add_argument("--recall", choices=("forget", "carry", "reset"), default="reset", help="of sampling and qmdp")
-    asked = parser.add_argument_group("how a language model is asked")
+    asked = parser.add_argument_group(OF_MODELS)
     asked.add_argument("--condition", choices=("plain", "steps", "guided"), default="steps", help="of the reasoning")
     asked.add_argument("--self-correction", action="store_true", help="every reply is checked by the model")
     asked.add_argument("--retries", type=int, default=1, help="of a reply that comes to nothing")
@@ -124,13 +126,15 @@ def report_runs(words: list[str]) -> int:
 def _parser(command: Any, name: str, *examples: str) -> Any:
     parser = command_parser(command, *examples, f"percepts explore {name} --resume runs/optimal")
     parser.prog = f"percepts explore {name}"
-    parser.add_argument("--agent", help="a program by name, or model; model where one is named")
+    parser.add_argument(
+        "--agent", help=f"a program by name, or model; {PROGRAMS[name]} by default, model where one is named"
+    )
     parser.add_argument("--episodes", type=int, default=20, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes; equal seeds are equal worlds")
     parser.add_argument("--out", metavar="FOLDER", help="of the run; by default runs/explore-TIME")
     parser.add_argument("--resume", metavar="FOLDER", help="go on with a run as it is")
     parser.add_argument("--at-once", type=int, default=8, metavar="N", help="episodes side by side")
-    model = parser.add_argument_group("a language model")
+    model = parser.add_argument_group(MODEL)
     model.add_argument("--model", metavar="NAME", help="behind an HTTP endpoint; or OPENAI_MODEL")
     model.add_argument("--called", metavar="NAME", help="its name in tables, where the server knows it by a path")
     model.add_argument("--base-url", metavar="URL", help="of the endpoint; or OPENAI_BASE_URL")
@@ -168,12 +172,55 @@ def _run(parser: Any, words: Sequence[str], make: Any) -> int:
             )
         check_kind(options.resume, "explorer")
         run = ExplorerRun.open(options.resume)
+        if run.run.info().get("status") != "finished":
+            _check_model(run.config.model)
     else:
         from percepts.cli.training import fresh_folder
 
-        run = ExplorerRun.start(make(options), options.out or fresh_folder("explore"))
+        config = make(options)
+        _check_options(parser, words, config.agent)
+        _check_model(config.model)
+        run = ExplorerRun.start(config, options.out or fresh_folder("explore"))
     print(f"run {run.path}: {run.config.called}, {run.config.episodes} episodes, seed {run.config.seed}", flush=True)
     return _play(run)
+
+
+def _check_options(parser: Any, words: Sequence[str], agent: str) -> None:
+    """Refuse what was typed and means nothing to whoever plays."""
+    given = {word.partition("=")[0] for word in words}
+    if "--recall" in given and agent not in INFER:
+        raise usage(f"--recall for the agent '{agent}'", f"--agent {' or '.join(INFER)}, or no --recall")
+    if agent == "model":
+        return
+    for group in parser._action_groups:
+        for action in group._group_actions if group.title in (MODEL, OF_MODELS) else ():
+            for name in given.intersection(action.option_strings):
+                raise usage(
+                    f"{name} is for language models, and the agent '{agent}' is a program",
+                    f"--model NAME or --local MODEL, or no {name}",
+                )
+
+
+def _check_model(config: Any) -> None:
+    """Notice what a model lacks before there is a folder: a package, or the key of the default server."""
+    import os
+
+    from percepts.core.optional import require_package
+    from percepts.foundation.openai_server import DEFAULT_BASE_URL, OpenAIServer
+    from percepts.foundation.transformers_local import LocalModel
+
+    if isinstance(config, LocalModel.Config):
+        require_package("transformers", extra="hf")
+        if config.model.endswith(".gguf"):
+            require_package("gguf", extra="hf")
+    if isinstance(config, OpenAIServer.Config):
+        require_package("openai", extra="llm")
+        if config.base_url == DEFAULT_BASE_URL and not os.environ.get(config.key_variable, "").strip():
+            raise usage(
+                f"{config.key_variable} is not set, which {DEFAULT_BASE_URL} asks for",
+                f"the key in the environment variable {config.key_variable}; for a server of your own --base-url URL, "
+                "such as http://localhost:8000/v1",
+            )
 
 
 def _play(run: ExplorerRun) -> int:
@@ -194,71 +241,6 @@ def _play(run: ExplorerRun) -> int:
     return 0
 
 
-def summary_table(summary: dict[str, Any]) -> str:
-    """What episodes say together, for the terminal."""
-    from percepts.core.tables import number, table
-
-    rows = []
-    for name, value in summary.items():
-        if isinstance(value, list) and len(value) == 3 and not isinstance(value[0], list):
-            mean, error, count = value
-            rows.append([name.replace("_", " "), number(mean), number(error), str(count)])
-        elif not isinstance(value, list) and value is not None:
-            rows.append([MEASURES.get(name, name.replace("_", " ")), number(value), "", ""])
-    return table(["measure", "mean", "standard error", "episodes"], rows)
-
-
-class LiveTable:
-    """One line of numbers under its heads, drawn again and again on a terminal; nothing elsewhere.
-
-    Args:
-        name: of who plays.
-        stream: the terminal.
-    """
-
-    def __init__(self, name: str, stream: TextIO | None = None) -> None:
-        self.name, self.stream = name, sys.stderr if stream is None else stream
-        self.visible = self.stream.isatty()
-        self._lines, self._shown = 0, 0.0
-
-    def show(self, progress: Progress) -> None:
-        """Draw the newest numbers; at most five times a second, and when all is done."""
-        clock = time.monotonic()
-        if not self.visible or (clock - self._shown < REFRESH and progress.done < progress.episodes):
-            return
-        self._shown = clock
-        text = progress_table(self.name, progress)
-        up = f"\x1b[{self._lines}F\x1b[J" if self._lines else ""
-        self._lines = text.count("\n") + 1
-        self.stream.write(f"{up}{text}\n")
-        self.stream.flush()
-
-    def close(self) -> None:
-        """Leave the table where it is."""
-        self._lines = 0
-
-
-def progress_table(name: str, progress: Progress) -> str:
-    """How far a run is, as heads and a line: episodes, mean score, turns, tokens, cost, rate, time left."""
-    from percepts.core.progress import clock_time
-    from percepts.core.tables import table
-
-    rate = progress.fresh / progress.seconds if progress.fresh and progress.seconds else None
-    left = (progress.episodes - progress.done) / rate if rate else None
-    spent = progress.spent
-    cells = [
-        name,
-        f"{progress.done}/{progress.episodes}",
-        "-" if progress.score is None else f"{progress.score:.3f}",
-        f"{progress.turns:,}",
-        "-" if spent is None else f"{spent.prompt_tokens + spent.completion_tokens:,}",
-        "-" if spent is None else f"{spent.cost:.4g}" + ("?" if spent.unpriced else ""),
-        "-" if rate is None else f"{rate * 60:.1f} a minute",
-        "0:00" if progress.done == progress.episodes else "?" if left is None else clock_time(left),
-    ]
-    return table(["agent", "episodes", "mean", "turns", "tokens", "cost", "rate", "left"], [cells])
-
-
 def _feature_config(options: Any) -> FeatureRun:
     from percepts.agents.explorers.feature_runs import FeatureRun
     from percepts.envs.feature_world.text import FeaturePrompt
@@ -274,7 +256,7 @@ def _feature_config(options: Any) -> FeatureRun:
     )
     world = world_config(options.world, **settings)
     world.build().sets  # noqa: B018  # What does not fit together is said before there is a folder.
-    return FeatureRun(world=world, prompt=prompt, **_shared(options, "optimal"))
+    return FeatureRun(world=world, prompt=prompt, **_shared(options, PROGRAMS["feature-world"]))
 
 
 def _alchemy_config(options: Any) -> AlchemyRun:
@@ -289,7 +271,7 @@ def _alchemy_config(options: Any) -> AlchemyRun:
     )  # fmt: skip
     if options.summaries is not None and not Path(options.summaries).is_dir():
         raise usage(f"no folder '{options.summaries}' with summaries", "--summaries RUN, a run with this seed")
-    shared = _shared(options, "sampling")
+    shared = _shared(options, PROGRAMS["text-alchemy"])
     memory = ContextMemory(
         history=options.history, summary=options.summary, every=options.every, style=options.style
     )  # fmt: skip
@@ -372,5 +354,10 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _price(text: str) -> tuple[float, float]:
-    read, written = map(float, text.split(","))
+    try:
+        read, written = map(float, text.split(","))
+    except ValueError:
+        read = written = -1.0
+    if not all(0 <= price < float("inf") for price in (read, written)):
+        raise usage(f"--price {text}", "--price READ,WRITTEN, two numbers from 0 such as 2.5,10")
     return read, written
