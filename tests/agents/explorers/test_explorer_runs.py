@@ -280,6 +280,11 @@ def test_what_makes_no_sense_is_refused(tmp_path: Path):
         FeatureRun(agent="optimal", model=SERVER)
     with pytest.raises(ConfigError, match="episodes"):
         FeatureRun(agent="optimal", episodes=0)
+    for asking in ({"temperature": -1.0}, {"max_tokens": 0}, {"stop": ("",)}, {"workers": 0}):
+        with pytest.raises(ConfigError, match=next(iter(asking))):
+            Asking(**asking)
+    with pytest.raises(ConfigError, match="retries"):
+        FeaturePrompt(retries=-1)
     with pytest.raises(ConfigError, match="another way"):
         AlchemyRun(agent="model", model=SERVER, asking=ASKING)
     with pytest.raises(RunError, match="no results"):

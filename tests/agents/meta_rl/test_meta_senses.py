@@ -173,6 +173,9 @@ def test_targets_count_what_is_on_the_table() -> None:
     both = Predictions(features=1.0, chemistry=0.5)
     assert both.sizes == {"features": 33, "chemistry": 28}
     assert Predictions().sizes == {}
+    for weight in (-1.0, float("nan"), float("inf")):
+        with pytest.raises(ConfigError, match="not negative"):
+            Predictions(features=weight)
     targets = both.targets(view_of(state), state.chemistry)
     logits = {"features": targets["features"] + 2.0, "chemistry": torch.zeros(BATCH, 28)}
     assert float(both.loss(logits, targets)) == pytest.approx(4.0 + 0.5 * 0.6931472, rel=1e-5)

@@ -27,7 +27,8 @@ from percepts.core.errors import ConfigError
 from percepts.core.random import derive_seed
 from percepts.envs.alchemy.text import TextAlchemy
 from percepts.envs.alchemy.text_scenes import Failure, Scene, read_scene
-from percepts.foundation.model import Completion, LanguageModel, Message, Settings, Usage, complete_all
+from percepts.foundation.errors import ModelError
+from percepts.foundation.model import Completion, LanguageModel, Message, Settings, Usage, complete_all, resolved
 from percepts.foundation.transcripts import Transcript
 
 SEEDS = 1 << 31
@@ -51,6 +52,15 @@ class Asking(Config):
     stop: tuple[str, ...] = ()
     seed: int = 0
     workers: int = 8
+
+    def __post_init__(self) -> None:
+        # What no model could be asked is said before there is a run.
+        try:
+            resolved([Message("user", "")], self.settings())
+        except ModelError as error:
+            raise ConfigError(error.got, error.expected, error.fix) from error
+        if self.workers < 1:
+            raise ConfigError(f"workers = {self.workers}", "1 or more")
 
     def settings(self) -> Settings:
         """For `complete`, without the seed."""

@@ -8,6 +8,7 @@ ground truth, 28 numbers. Targets are no input.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import torch
@@ -37,8 +38,8 @@ class Predictions(Config):
 
     def __post_init__(self) -> None:
         for name in ("features", "chemistry"):
-            if getattr(self, name) < 0:
-                raise ConfigError(f"{name} = {getattr(self, name)}", "a weight that is not negative")
+            if not 0 <= getattr(self, name) < math.inf:
+                raise ConfigError(f"{name} = {getattr(self, name)}", "a finite weight that is not negative")
 
     @property
     def sizes(self) -> dict[str, int]:

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from percepts.core.config import Config
-from percepts.core.errors import DataError
+from percepts.core.errors import ConfigError, DataError
 from percepts.core.random import numpy_generator
 from percepts.envs.feature_world.light import LightWorld
 from percepts.envs.feature_world.replies import Failure, Reply, read_reply
@@ -64,6 +64,10 @@ class FeaturePrompt(Config):
     self_correction: bool = False
     retries: int = 1
     shuffle: bool = True
+
+    def __post_init__(self) -> None:
+        if self.retries < 0:
+            raise ConfigError(f"retries = {self.retries}", "0 or more")
 
 
 @dataclass(frozen=True)
