@@ -87,6 +87,16 @@ def test_scores_are_normalised_between_floor_and_ceiling(tmp_path: Path) -> None
         assert f'<section id="alchemy_{name}"' not in text  # nothing was recorded
 
 
+def test_scores_of_other_episodes_are_not_normalised(tmp_path: Path) -> None:
+    made = {"random heuristic": (10.0, 4), "fewer": (15.0, 3), "as many": (15.0, 4), "oracle": (30.0, 4)}
+    played = {name: Played(torch.full((count, 10), value / 10)) for name, (value, count) in made.items()}
+    text = report_alchemy(tmp_path, played, level=LEVEL).read_text(encoding="utf-8")
+    rows = {name: text[text.index(f'<th scope="row">{name}</th>') :].split("</tr>")[0] for name in made}
+    assert ">0.25<" in rows["as many"]
+    assert ">0.25<" not in rows["fewer"]
+    assert "where there are other ones, scores are not normalised" in text
+
+
 def test_bad_input_is_refused_before_anything_is_written(played: dict[str, Played], tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="nobody"):
         report_alchemy(tmp_path, {}, level=LEVEL)

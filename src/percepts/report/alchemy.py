@@ -238,13 +238,20 @@ def _score_row(material: AlchemyMaterial, name: str) -> dict[str, Any]:
 def _normalised(material: AlchemyMaterial, one: Played) -> str:
     if not {FLOOR, CEILING} <= material.played.keys():
         return NONE
+    if not len(material.played[FLOOR]) == len(material.played[CEILING]) == len(one):
+        return NONE
     floor, ceiling = material.played[FLOOR].mean, material.played[CEILING].mean
     return f"{(one.mean - floor) / (ceiling - floor):.2f}".replace("-", MINUS) if ceiling != floor else NONE
 
 
 def _warnings(material: AlchemyMaterial) -> list[tuple[str, str]]:
+    found = []
     missing = [name for name in (FLOOR, CEILING) if name not in material.played]
-    return [("not played", f"{' and '.join(missing)}, so that scores are not normalised")] if missing else []
+    if missing:
+        found.append(("not played", f"{' and '.join(missing)}, so that scores are not normalised"))
+    elif len({len(one) for one in material.played.values()}) > 1:
+        found.append(("not as many episodes", "for everybody: where there are other ones, scores are not normalised"))
+    return found
 
 
 def _probe_cell(result: ProbeResult | None) -> dict[str, Any]:

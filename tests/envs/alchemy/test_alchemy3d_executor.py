@@ -93,6 +93,16 @@ def test_too_little_time_ends_the_trial_before_its_steps() -> None:
     assert state.step.tolist() == [0]
 
 
+def test_many_frames_a_second_take_no_longer() -> None:
+    """The way to a stone and on to a potion takes more than a second, whatever the frames."""
+    table = Table.Config(level="random-bottleneck", trials=1, steps=2)
+    for rate in (30, 600):
+        executor = Executor(Cursor(Bench.Config(table=table, rate=rate).build()), wait=False)
+        state, outcome = executor.step(executor.reset([0, 1, 2]), torch.tensor([2, 13, 39]))
+        assert (outcome.potion >= 0).all()
+        assert (state.player.bench.frame >= rate * 0.4).all()
+
+
 def test_all_frames_can_be_watched() -> None:
     film: list[Any] = []
     bench = Bench.Config().build()

@@ -34,8 +34,8 @@ _THERE = 0.03
 """How near to where it should be a hand is, in metres, before it lets go."""
 _AIMED = 0.01
 """How far off the view may point, in radians, before the hand takes something."""
-_PATIENCE = 300
-"""Frames after which a step is given up as impossible."""
+_PATIENCE, _LEAST_FRAMES = 10.0, 300
+"""Seconds, and at least so many frames, after which a step is given up as impossible."""
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,8 @@ class Executor:
     def _until(self, player: PlayerState, rows: Tensor, total: Outcome, orders: _Orders | None) -> PlayerState:
         """Frames at some benches until the orders are carried out; without any until the trial ends."""
         index, frames = rows.nonzero()[:, 0], 0
-        limit = _PATIENCE if orders is not None else self.bench.config.frames + 1
+        patience = max(_LEAST_FRAMES, round(_PATIENCE * self.bench.config.rate))
+        limit = patience if orders is not None else self.bench.config.frames + 1
         while len(index):
             if frames == limit:
                 raise RunError(f"what was to be done at table {int(index[0])} is not done after {frames} frames")
