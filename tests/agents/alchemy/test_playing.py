@@ -129,6 +129,13 @@ def test_seeds_and_episodes_have_to_fit(table: Table) -> None:
             play(NoOp(table), table, **wrong)  # type: ignore[arg-type]
 
 
+@pytest.mark.usefixtures("unchecked_shapes")
+@pytest.mark.parametrize("wrong", [{"episodes": 8}, {"seeds": 8}])
+def test_a_number_of_episodes_is_told_how_to_be_given(table: Table, wrong: dict[str, int]) -> None:
+    with pytest.raises(ConfigError, match=r"Try: play\(agent, table, seeds=range\(8\)\)"):
+        play(NoOp(table), table, **wrong)  # type: ignore[arg-type]
+
+
 def test_bots_beside_an_agent_make_as_many_moves(table: Table) -> None:
     agent = play(UniformRandom(table), table, episodes=generated_episodes(40))
     assert agent.recording is not None

@@ -236,8 +236,11 @@ def test_what_is_no_batch_of_actions(action: Any) -> None:
     [
         ({"level": "random-botleneck"}, "did you mean 'random-bottleneck'"),
         ({"trails": 3}, "did you mean 'trials'"),
+        ({"color_actions": True}, "did you mean 'colour_actions'"),
         ({"see": {"symbolic": "truth"}}, "another name"),
         ({"see": {"x": "truths"}}, "one of truth"),
+        ({"see": "exact"}, r"Try: see=\{\"chemistry\": \"exact\"\}"),
+        ({"see": ("chemistry",)}, r"Try: see=\{\"chemistry\": \"truth\"\}"),
         ({"render_mode": "human"}, "rgb_array"),
         ({"trials": 0}, "1 or more"),
         ({"items": (((8,), ()),) * 10}, "0 to 7"),
@@ -248,6 +251,7 @@ def test_what_is_no_batch_of_actions(action: Any) -> None:
         ({"seeding": "quick"}, "seeding"),
     ],
 )
+@pytest.mark.usefixtures("unchecked_shapes")
 def test_settings_that_do_not_fit(settings: dict[str, Any], words: str) -> None:
     for make in (AlchemyEnv, AlchemyVectorEnv):
         with pytest.raises(ConfigError, match=words) as error:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from gymnasium.utils.env_checker import check_env
 
-from percepts.core.errors import DataError
+from percepts.core.errors import ConfigError, DataError
 from percepts.envs.alchemy.env import AlchemyEnv
 from percepts.envs.alchemy.levels import LEVELS
 from percepts.envs.alchemy.scene import SceneView
@@ -71,6 +71,12 @@ def test_many_tables_are_as_single_ones() -> None:
         for name, value in expected.items():
             assert np.array_equal(seen[name][2], value), (step, name)
         assert infos["events"][2] == info["events"]
+
+
+@pytest.mark.parametrize("setting", ["seconds", "height"])
+def test_settings_that_there_are_not(setting: str) -> None:
+    with pytest.raises(ConfigError, match=f"unknown setting '{setting}'.*interface, view, see"):
+        Alchemy3DSlotsEnv(**{setting: 3})
 
 
 @pytest.mark.parametrize("action", [40, -1, 1.5, "1", None, [1]])

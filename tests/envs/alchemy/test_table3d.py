@@ -253,6 +253,7 @@ def test_bad_actions(action: Any, match: str) -> None:
         ({"num_action_repeats": 0}, "num_action_repeats"),
         ({"level": "nowhere"}, "unknown level"),
         ({"stone": 2}, "did you mean 'stones'"),
+        ({"height": 36}, "interface, seconds, rate, num_action_repeats, view, see"),
         ({"render_mode": "human"}, "percepts play"),
     ],
 )

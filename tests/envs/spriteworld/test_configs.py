@@ -299,7 +299,7 @@ def test_what_is_seen_can_be_changed() -> None:
     assert config.observer == Observer(renderer="fast", keys=("image", "factors"))
     assert task_config(config, supersampling=1).observer.supersampling == 1
     assert task_config(config) == config
-    with pytest.raises(ConfigError, match=r"unknown setting of the observer 'render', did you mean 'renderer'\?"):
+    with pytest.raises(ConfigError, match=r"unknown setting 'render', did you mean 'renderer'\?"):
         task_config("sorting", render="fast")
     with pytest.raises(ConfigError, match="height = 0"):
         task_config("sorting", height=0)

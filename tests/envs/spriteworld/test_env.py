@@ -233,8 +233,10 @@ def test_settings_that_cannot_be() -> None:
         SpriteworldEnv("sorting", mode="validation")
     with pytest.raises(ConfigError, match="render_mode = 'human'"):
         SpriteworldEnv("sorting", render_mode="human")
-    with pytest.raises(ConfigError, match="setting of the observer 'heigth'"):
+    with pytest.raises(ConfigError, match="unknown setting 'heigth', did you mean 'height'"):
         SpriteworldEnv("sorting", heigth=3)
+    with pytest.raises(ConfigError, match=r"did you mean 'noise'\?; expected one of mode, noise, "):
+        SpriteworldEnv("sorting", nosie=0.1)
     with pytest.raises(ConfigError, match="did you mean 'factors'"):
         SpriteworldEnv("sorting", keys=("factor",))
     with pytest.raises(ConfigError, match="places for 1 sprites where scenes have up to 2"):

@@ -108,13 +108,18 @@ def play(
         at_once: episodes side by side.
 
     Raises:
-        ConfigError: neither seeds nor episodes, not as many of both, or none.
+        ConfigError: neither seeds nor episodes, not as many of both, none, or a number of them.
         RunError: the agent gives no whole numbers, or not one for each table.
     """
+    if episodes is not None and not isinstance(episodes, Episodes):
+        fix = f"play(agent, table, seeds=range({episodes}))" if isinstance(episodes, int) else None
+        raise ConfigError(f"episodes = {episodes!r}", "episodes that are laid out, such as those of a file", fix)
     if seeds is None:
         if episodes is None:
             raise ConfigError("neither seeds nor episodes", fix="play(agent, table, seeds=range(1000))")
         seeds = range(len(episodes))
+    if isinstance(seeds, int):
+        raise ConfigError(f"seeds = {seeds}", "the seeds themselves", f"play(agent, table, seeds=range({seeds}))")
     if not len(seeds) or (episodes is not None and len(seeds) != len(episodes)):
         raise ConfigError(f"{len(seeds)} seeds", f"{'one or more' if episodes is None else len(episodes)}")
     parts = []

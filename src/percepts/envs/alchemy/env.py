@@ -11,7 +11,7 @@ The same seed gives the same trajectory as in the batched twin; a step takes mic
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from percepts.core.errors import ConfigError, DataError, nearest
 from percepts.core.optional import require_package
 from percepts.envs.alchemy.chemistry import POTIONS
-from percepts.envs.alchemy.chemistry_view import ChemistryView, ChemistryViews, ViewState, see_chemistry
+from percepts.envs.alchemy.chemistry_view import CONTENTS, ChemistryView, ChemistryViews, ViewState, see_chemistry
 from percepts.envs.alchemy.codecs import Encoding, encode
 from percepts.envs.alchemy.levels import MAIN_LEVEL, Level
 from percepts.envs.alchemy.light import Happened, LightTable
@@ -35,6 +35,8 @@ import gymnasium  # noqa: E402
 from gymnasium import spaces  # noqa: E402
 
 Arrays = dict[str, NDArray[Any]]
+SETTINGS = ("encoding", "see", "colour_actions", "render_mode")
+"""Of the environment, beside those of its table."""
 See = Mapping[str, ChemistryView | str]
 """Views of the chemistry by the name under which they are observed; a content is a view that holds nothing else."""
 
@@ -72,7 +74,7 @@ class AlchemyEnv(gymnasium.Env[Arrays, Any]):
     ) -> None:
         check_render_mode(render_mode)
         self.render_mode = render_mode
-        self.table = Table(table_config(level, **settings))
+        self.table = Table(table_config(level, SETTINGS, **settings))
         self.views = ChemistryViews(views_of(see), self.table)
         self.encoding, self.colour_actions = encoding, colour_actions
         self.action_space = action_space(self.table, colour_actions)
@@ -198,11 +200,12 @@ class AlchemyEnv(gymnasium.Env[Arrays, Any]):
             raise DataError("an environment that was never reset", fix="env.reset(seed=0)")
 
 
-def table_config(level: str | Level | Table.Config, **settings: Any) -> Table.Config:
+def table_config(level: str | Level | Table.Config, others: Sequence[str] = (), **settings: Any) -> Table.Config:
     """The configuration of a table.
 
     Args:
         level: a name, a level, or a whole configuration.
+        others: settings of the environment, which may be meant beside those of its table.
         settings: to change in it.
 
     Raises:
@@ -211,20 +214,27 @@ def table_config(level: str | Level | Table.Config, **settings: Any) -> Table.Co
     known = [part.name for part in dataclasses.fields(Table.Config) if part.name != "level"]
     for name in settings:
         if name not in known:
-            close = nearest(name, known)
+            close = nearest(name, (*known, *others))
             hint = f", did you mean '{close}'?" if close else ""
-            raise ConfigError(f"unknown setting '{name}' of a table{hint}", "one of " + ", ".join(known))
+            raise ConfigError(f"unknown setting '{name}' of a table{hint}", "one of " + ", ".join((*known, *others)))
     if isinstance(level, Table.Config):
         return dataclasses.replace(level, **settings)
     return Table.Config(level=level, **settings)
+
+
+def _content(see: Any) -> str:
+    """What somebody wants to see who did not name the view."""
+    return see if see in CONTENTS else CONTENTS[0]
 
 
 def views_of(see: See | None) -> dict[str, ChemistryView]:
     """The views that are asked for.
 
     Raises:
-        ConfigError: a content that there is not, or a view called "symbolic".
+        ConfigError: a content that there is not, no mapping, or a view called "symbolic".
     """
+    if see is not None and not isinstance(see, Mapping):
+        raise ConfigError(f"see = {see!r}", "views of the chemistry by name", f'see={{"chemistry": "{_content(see)}"}}')
     if see and "symbolic" in see:
         raise ConfigError("a view of the chemistry called 'symbolic'", "another name: that is what the table shows")
     views = {}

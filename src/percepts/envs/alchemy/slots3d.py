@@ -22,6 +22,7 @@ from torch import Tensor
 
 from percepts.core.errors import DataError
 from percepts.core.optional import require_package
+from percepts.envs.alchemy.env import table_config
 from percepts.envs.alchemy.executor import Executor, ExecutorState
 from percepts.envs.alchemy.levels import LEVELS, MAIN_LEVEL, Level
 from percepts.envs.alchemy.scene import SceneView
@@ -58,6 +59,7 @@ class Slots3D:
         see: Sequence[str],
         **settings: Any,
     ) -> None:
+        table_config(level, ("interface", "view", "see", "render_mode"), **settings)
         self.world = World3D(level, interface, _SECONDS, 30, 1, view, see, **settings)
         self.executor = Executor(self.world.interface, wait=False)
         self.action_space = spaces.Discrete(self.executor.actions)

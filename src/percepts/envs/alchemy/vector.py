@@ -23,7 +23,7 @@ from torch import Tensor
 from percepts.core.optional import require_package
 from percepts.envs.alchemy.chemistry_view import ChemistryViews, ViewState
 from percepts.envs.alchemy.codecs import Encoding, encode, slots_of_colours
-from percepts.envs.alchemy.env import See, action_space, most_seed, observation_space, table_config, views_of
+from percepts.envs.alchemy.env import SETTINGS, See, action_space, most_seed, observation_space, table_config, views_of
 from percepts.envs.alchemy.levels import MAIN_LEVEL, Level
 from percepts.envs.alchemy.picture import draw_tables
 from percepts.envs.alchemy.table import NONE, Outcome, Table, TableState
@@ -76,7 +76,7 @@ class AlchemyVectorEnv(TensorVectorEnv[Tables]):
         render_mode: str | None = None,
         **settings: Any,
     ) -> None:
-        self.table = Table(table_config(level, **settings))
+        self.table = Table(table_config(level, SETTINGS, **settings))
         self.encoding, self.colour_actions = encoding, colour_actions
         self.views = ChemistryViews(views_of(see), self.table)
         self.most_seed = most_seed(self.table)

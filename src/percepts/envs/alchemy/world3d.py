@@ -76,6 +76,10 @@ class Passed:
     events: list[tuple[Event, ...]]
 
 
+SETTINGS_3D = ("interface", "seconds", "rate", "num_action_repeats", "view", "see", "render_mode")
+"""Of the environment, beside those of its table."""
+
+
 class World3D:
     """What single and vector environments have in common: benches, players, pictures.
 
@@ -110,7 +114,7 @@ class World3D:
         for name in see:
             if name not in ("symbolic", "segmentation"):
                 raise ConfigError(f"see = {tuple(see)!r}", "some of 'symbolic', 'segmentation'")
-        config = Bench.Config(table=table_config(level, **settings), seconds=seconds, rate=rate)
+        config = Bench.Config(table=table_config(level, SETTINGS_3D, **settings), seconds=seconds, rate=rate)
         self.bench = Bench(config)
         self.interface = INTERFACES[interface](self.bench)
         self.view, self.see, self.repeats = SceneView(view, self.bench), tuple(see), num_action_repeats

@@ -125,7 +125,7 @@ def task_config(
         config = known.make(_known(f"mode of {task}", mode, known.modes), noise)
         config = dataclasses.replace(config, name=task, mode=mode)
     for name in observer:
-        _known("setting of the observer", name, [setting.name for setting in dataclasses.fields(Observer)])
+        _known("setting", name, ["mode", "noise", *(setting.name for setting in dataclasses.fields(Observer))])
     return dataclasses.replace(config, observer=dataclasses.replace(config.observer, **observer))
 
 
