@@ -16,8 +16,8 @@ from percepts.envs.feature_world.worlds import single
 from percepts.report.explorers import report_explorers
 
 
-def feature(folder: Path, agent: str, seed: int = 0) -> Path:
-    config = FeatureRun(agent=agent, world=single(values=3, budget=12), episodes=8, seed=seed)
+def feature(folder: Path, agent: str, seed: int = 0, values: int = 3) -> Path:
+    config = FeatureRun(agent=agent, world=single(values=values, budget=12), episodes=8, seed=seed)
     ExplorerRun.start(config, folder).play()
     return folder
 
@@ -41,7 +41,8 @@ def test_feature_worlds_side_by_side(tmp_path: Path):
     assert "<img" in page
     heads = re.findall(r'<th scope="col"[^>]*>(.*?)</th>', page)
     assert heads[:4] == ["Agent", "transcripts", "episodes", "steps to identify"]
-    assert heads[-2:] == ["less optimal", "p"]
+    assert heads[-3:] == ["world", "less optimal", "p"]
+    assert cells_of(page, "optimal")[-3] == "1 of 1 feature of colour, shape, texture; 3 values; identify; budget 12"
     assert cells_of(page, "optimal")[0] == "8"
     assert cells_of(page, "optimal")[-2:] == ["–", "–"]
     assert 0 < float(cells_of(page, "random (random)")[-1]) <= 1
@@ -50,6 +51,14 @@ def test_feature_worlds_side_by_side(tmp_path: Path):
     assert 'href="../optimal/transcripts.html"' in page
     assert (tmp_path / "optimal" / "transcripts.html").is_file()
     assert not (tmp_path / "curious" / "transcripts.html").exists()
+
+
+def test_other_worlds_are_named_and_not_paired(tmp_path: Path):
+    runs = [feature(tmp_path / "one", "optimal"), feature(tmp_path / "other", "random", values=4)]
+    page = report_explorers(runs, tmp_path / "page").read_text()
+    assert "4 values" in cells_of(page, "random")[-3]
+    assert cells_of(page, "random")[-2:] == ["–", "–"]
+    assert "are not paired" in page
 
 
 def test_text_alchemy_with_and_without_a_switch(tmp_path: Path):
@@ -61,7 +70,8 @@ def test_text_alchemy_with_and_without_a_switch(tmp_path: Path):
     runs = [alchemy(tmp_path / name, name, 2) for name in ("sampling", "cash-only")]
     page = report_explorers([*runs, plain], tmp_path / "page").read_text()
     assert "recovery" in page
-    assert len(cells_of(page, "cash-only")) == 8 + 3 + 2
+    assert len(cells_of(page, "cash-only")) == 9 + 3 + 2
+    assert "random-bottleneck; 4 trials of 20 steps, new rules after 2" in cells_of(page, "cash-only")
     assert cells_of(page, "cash-only")[-1] != "–"
     assert cells_of(page, "sampling (plain)")[-5:] == ["–"] * 5
 

@@ -24,6 +24,7 @@ from percepts.agents.explorers.feature_texts import episodes_of
 from percepts.agents.explorers.runs import ExplorerConfig, ExplorerRun, read_results
 from percepts.core.errors import ConfigError, DataError
 from percepts.core.files import write_text
+from percepts.envs.feature_world.world import FeatureWorld
 from percepts.foundation.ledger import Ledger, Spent
 from percepts.foundation.scripted import Scripted
 from percepts.report.page import render_sections
@@ -43,8 +44,10 @@ TESTS_HEADS = (
     "conclusions right",
     "regret, bits a test",
     "bad replies a step",
+    "world",
 )
-TRIALS_HEADS = ("episodes", "n, all trials", "n₁", "n, late", "I", "I, robust", "p(I > 0)", "bad replies")
+TRIALS_HEADS = ("episodes", "n, all trials", "n₁", "n, late", "I", "I, robust", "p(I > 0)", "bad replies", "game")
+PAIRS = " Runs of other worlds, seeds or numbers of episodes than the first are not paired with it."
 SWITCH_HEADS = ("drop", "recovery", "n, late after")
 
 
@@ -126,7 +129,7 @@ def _tests(runs: Sequence[Shown], links: Sequence[str | None], seed: int) -> Sec
         found = run.summary
         cells = [
             str(len(run.rows)), _pair(found["tests"]), _pair(found["success"]), _pair(found["accuracy"]),
-            _pair(found["regret"]), f"{found['failures']:.2f}", *_against(runs, run, seed),
+            _pair(found["regret"]), f"{found['failures']:.2f}", _world(run), *_against(runs, run, seed),
         ]  # fmt: skip
         rows.append({"title": run.name, "cells": cells, "link": link})
     content = {
@@ -135,7 +138,8 @@ def _tests(runs: Sequence[Shown], links: Sequence[str | None], seed: int) -> Sec
         "heads": [*TESTS_HEADS, *_against_heads(runs)],
         "rows": rows,
         "note": "Means ± standard errors over episodes. Regret: how much less information a test was expected to bring "
-        "than the best one. The paper's sizes and figures of single models could not be read, so none stand here.",
+        "than the best one. The paper's sizes and figures of single models could not be read, so none stand here."
+        + (PAIRS if len(runs) > 1 else ""),
         "plates": [_success_plate(runs)],
     }
     return Section("explorers", "Feature World", content)
@@ -149,7 +153,7 @@ def _trials(runs: Sequence[Shown], links: Sequence[str | None], seed: int) -> Se
         one, p = judged[run.name], run.summary.get("improves")
         cells = [str(len(run.rows)), *map(_estimate, (one.performance, one.first, one.late))]
         cells += [_estimate(one.improvement), _estimate(one.robust_improvement)]
-        cells += [NONE if p is None else f"{p:.3f}", f"{one.invalid_rate:.1%}"]
+        cells += [NONE if p is None else f"{p:.3f}", f"{one.invalid_rate:.1%}", _game(run)]
         cells += [_estimate(part) for part in (one.drop, one.recovery, one.late_after)] if switched else []
         rows.append({"title": run.name, "cells": [*cells, *_against(runs, run, seed)], "link": link})
     content = {
@@ -159,10 +163,29 @@ def _trials(runs: Sequence[Shown], links: Sequence[str | None], seed: int) -> Se
         "heads": [*TRIALS_HEADS, *(SWITCH_HEADS if switched else ()), *_against_heads(runs)],
         "rows": rows,
         "note": "Means ± standard errors over games; trials in which the oracle reaches nothing are left out. Late, "
-        "drop and recovery refer to the change of rules where there is one. n₁ is noisy, and so is I.",
+        "drop and recovery refer to the change of rules where there is one. n₁ is noisy, and so is I."
+        + (PAIRS if len(runs) > 1 else ""),
         "plates": [_trials_plate(runs, judged)],
     }
     return Section("explorers", "Text Alchemy", content)
+
+
+def _world(run: Shown) -> str:
+    """The rules of a feature world, in a few words."""
+    world: FeatureWorld.Config = run.config.world
+    rule = f"{world.k} of {world.n} feature{'s' if world.n > 1 else ''} of {', '.join(world.dimensions)}"
+    values = world.values if isinstance(world.values, int) else "/".join(map(str, world.values))
+    objects = "" if world.objects is None else f", {world.objects} objects"
+    # The curve has a place for every test of the budget, which the settings may leave to the world.
+    return f"{rule}; {values} values{objects}; {world.mode}; budget {len(run.summary['success_curve'])}"
+
+
+def _game(run: Shown) -> str:
+    """The rules of a game of text Alchemy, in a few words."""
+    table, switch = run.config.game.table, run.config.switch
+    level = table.level if isinstance(table.level, str) else table.level.name
+    ending = "" if switch is None else f", new rules after {switch}"
+    return f"{level}; {table.trials} trials of {table.steps} steps{ending}"
 
 
 def _success_plate(runs: Sequence[Shown]) -> Plate:
