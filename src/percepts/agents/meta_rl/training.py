@@ -216,8 +216,13 @@ def settings_of(path: Path | str) -> AlchemyTraining.Config:
     return config
 
 
-def open_agent(path: Path | str, greedy: bool = True, seed: int = 0) -> NetworkAgent:
+def open_agent(path: Path | str, greedy: bool | None = None, seed: int = 0) -> NetworkAgent:
     """The trained agent of a folder, on the CPU.
+
+    Args:
+        path: the folder.
+        greedy: whether it takes the most probable actions instead of drawing them; None: as its training was measured.
+        seed: of the draws.
 
     Raises:
         RunError: the training is not finished.
@@ -227,7 +232,7 @@ def open_agent(path: Path | str, greedy: bool = True, seed: int = 0) -> NetworkA
     config = settings_of(path)
     fix = f"percepts train alchemy --resume {path}"
     found = stages.read_result(path, "alchemy", "playing", fix)
-    return agent_of(config, found["network"], greedy, seed)
+    return agent_of(config, found["network"], config.greedy if greedy is None else greedy, seed)
 
 
 def agent_of(
