@@ -10,12 +10,15 @@ from pathlib import Path
 import pytest
 from foundation.failing_server import FailingServer, answers, closes, failing_server, free_port, says
 
+from percepts.agents.explorers.feature_runs import FeatureRun
 from percepts.agents.explorers.runs import ExplorerRun, Progress
 from percepts.cli import main
 from percepts.cli.live import LiveTable, progress_table
 from percepts.core import optional
 from percepts.core.errors import MissingPackageError
+from percepts.envs.feature_world.worlds import single
 from percepts.foundation.ledger import Spent
+from percepts.foundation.openai_server import OpenAIServer
 from percepts.foundation.transcripts import read_transcript
 
 KEY = "sk-quite-secret"
@@ -236,11 +239,34 @@ def test_a_live_table_says_how_far_it_is():
     assert "?" in progress_table("m", Progress(0, 20, 0, None, Spent(unpriced=1), 0.0, 0))
 
 
-def test_the_table_is_drawn_over_itself_on_terminals_only():
-    class Terminal(io.StringIO):
-        def isatty(self) -> bool:
-            return True
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
 
+
+def test_a_question_that_waits_is_shown_until_it_is_answered():
+    terminal = Terminal()
+    table = LiveTable("m", terminal)
+    table.show(Progress(1, 20, 1, 1.0, None, 1.0, 1))
+    table.show(Progress(1, 20, 1, 1.0, None, 1.0, 1, waiting="asking again in 3 s: " + "HTTP 503 " * 50))
+    *_, last = terminal.getvalue().splitlines()
+    assert last.startswith("asking again in 3 s: HTTP 503")
+    assert len(last) < 450
+
+
+def test_waits_are_told(server: FailingServer, tmp_path: Path):
+    server.will(answers(b"oops", 500), says("TEST: red cube smooth"))
+    told: list[Progress] = []
+    model = OpenAIServer.Config(model="m", base_url=server.url)
+    config = FeatureRun(agent="model", model=model, world=single(values=3, budget=1), episodes=1)
+    run = ExplorerRun.start(config, tmp_path / "run")
+    run.play(told.append)
+    waits = [one.waiting for one in told if one.waiting is not None]
+    assert any(wait.startswith("asking again in 1 s: HTTP 500") for wait in waits)
+    assert told[-1].waiting is None
+
+
+def test_the_table_is_drawn_over_itself_on_terminals_only():
     progress = Progress(20, 20, 1, 1.0, None, 1.0, 20)
     terminal, plain = Terminal(), io.StringIO()
     for stream in (terminal, plain):

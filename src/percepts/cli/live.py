@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
+import threading
 import time
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -41,18 +43,25 @@ class LiveTable:
         self.name, self.stream = name, sys.stderr if stream is None else stream
         self.visible = self.stream.isatty()
         self._lines, self._shown = 0, 0.0
+        # Questions are asked by several threads, each of which may have to wait.
+        self._drawing = threading.Lock()
 
     def show(self, progress: Progress) -> None:
-        """Draw the newest numbers; at most five times a second, and when all is done."""
+        """Draw the newest numbers; at most five times a second, when a question waits, and when all is done."""
         clock = time.monotonic()
-        if not self.visible or (clock - self._shown < REFRESH and progress.done < progress.episodes):
+        going = progress.done < progress.episodes and progress.waiting is None
+        if not self.visible or (clock - self._shown < REFRESH and going):
             return
-        self._shown = clock
-        text = progress_table(self.name, progress)
-        up = f"\x1b[{self._lines}F\x1b[J" if self._lines else ""
-        self._lines = text.count("\n") + 1
-        self.stream.write(f"{up}{text}\n")
-        self.stream.flush()
+        with self._drawing:
+            self._shown = clock
+            text = progress_table(self.name, progress)
+            if progress.waiting is not None:
+                # A line that the terminal breaks would not be drawn over.
+                text += "\n" + progress.waiting[: shutil.get_terminal_size().columns - 1]
+            up = f"\x1b[{self._lines}F\x1b[J" if self._lines else ""
+            self._lines = text.count("\n") + 1
+            self.stream.write(f"{up}{text}\n")
+            self.stream.flush()
 
     def close(self) -> None:
         """Leave the table where it is."""

@@ -15,6 +15,9 @@ from percepts.core.errors import ConfigError
 from percepts.foundation.errors import ModelError, TransientError
 from percepts.foundation.model import Completion, LanguageModel, Message, Settings
 
+Waiting = Callable[[str, float], None]
+"""Is told why a try failed, and the seconds until the next one."""
+
 
 class Retrying(Configurable):
     """A language model that asks `model` again when it fails for a while.
@@ -23,6 +26,7 @@ class Retrying(Configurable):
         model: what is asked.
         generator: of the jitter.
         sleep: how to wait, seconds.
+        waiting: is told why the last try failed and for how many seconds it waits; from the thread that asks.
     """
 
     @dataclass(frozen=True, kw_only=True)
@@ -54,8 +58,9 @@ class Retrying(Configurable):
         model: LanguageModel,
         generator: np.random.Generator,
         sleep: Callable[[float], None] = time.sleep,
+        waiting: Waiting | None = None,
     ) -> None:
-        self.config, self.model, self.generator, self.sleep = config, model, generator, sleep
+        self.config, self.model, self.generator, self.sleep, self.waiting = config, model, generator, sleep, waiting
 
     @property
     def name(self) -> str:
@@ -85,7 +90,10 @@ class Retrying(Configurable):
                     "going on later; what is answered already is kept",
                 )
             if number < self.config.tries:
-                self.sleep(self.wait(number, last.retry_after))
+                seconds = self.wait(number, last.retry_after)
+                if self.waiting is not None:
+                    self.waiting(last.got, seconds)
+                self.sleep(seconds)
         times = "once" if self.config.tries == 1 else f"{self.config.tries} times"
         fix = f"{last.fix}, then go on; what is answered already is kept" if last.fix else None
         raise ModelError(f"{last.got} (asked {times})", last.expected, fix)

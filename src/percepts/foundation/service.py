@@ -11,7 +11,7 @@ from percepts.foundation.cache import Cached
 from percepts.foundation.ledger import Ledger
 from percepts.foundation.limits import Limited
 from percepts.foundation.model import CompletesMany, LanguageModel
-from percepts.foundation.retries import Retrying
+from percepts.foundation.retries import Retrying, Waiting
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +45,12 @@ class Dependable:
 
 
 def dependable(
-    model: LanguageModel, folder: Path | str, service: Service | None = None, *, replay: bool = False
+    model: LanguageModel,
+    folder: Path | str,
+    service: Service | None = None,
+    *,
+    replay: bool = False,
+    waiting: Waiting | None = None,
 ) -> Dependable:
     """`model` with its recording and books in `folder` (`replies.jsonl`, `ledger.jsonl`).
 
@@ -55,11 +60,12 @@ def dependable(
 
     Args:
         replay: only repeat what is recorded; the model is never asked.
+        waiting: is told of every wait before another try.
     """
     service = Service() if service is None else service
     asked = model
     if not (isinstance(model, CompletesMany) and model.batches):
         limited = Limited(service.limits, model)
-        asked = Retrying(service.retries, limited, numpy_generator(service.seed, "retries"))
+        asked = Retrying(service.retries, limited, numpy_generator(service.seed, "retries"), waiting=waiting)
     ledger = Ledger(service.ledger, asked, Path(folder) / "ledger.jsonl")
     return Dependable(Cached(ledger, Path(folder) / "replies.jsonl", replay=replay), ledger)

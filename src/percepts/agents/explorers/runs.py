@@ -107,6 +107,7 @@ class Progress:
         spent: tokens and cost in all sittings; None for programs.
         seconds: of this sitting.
         fresh: episodes that were finished in this sitting.
+        waiting: why and how long a question waits to be asked again; None where none does.
     """
 
     done: int
@@ -116,6 +117,7 @@ class Progress:
     spent: Spent | None
     seconds: float
     fresh: int
+    waiting: str | None = None
 
 
 Report = Callable[[Progress], None]
@@ -249,13 +251,14 @@ class Sitting:
         self.run, self.rows, self.report = run, rows, report
         self.before, self.turns, self.began = len(rows), 0, time.monotonic()
         self.service: Dependable | None = None
+        self.waiting: str | None = None
 
     def model(self) -> LanguageModel:
         """The language model, recorded in the folder."""
         if self.service is None:
             config = self.run.config
             made = self.run._model if self.run._model is not None else config.model.build()
-            self.service = dependable(made, self.run.path, config.service)
+            self.service = dependable(made, self.run.path, config.service, waiting=self._wait)
         return self.service.model
 
     def recording(self, number: int, system: str, facts: Mapping[str, Any]) -> TurnLog:
@@ -265,12 +268,17 @@ class Sitting:
 
     def _count(self) -> None:
         self.turns += 1
+        self.waiting = None
+
+    def _wait(self, reason: str, seconds: float) -> None:
+        self.waiting = f"asking again in {seconds:.0f} s: {reason}"
+        self.tell()
 
     def tell(self) -> None:
         """Report the progress."""
         if self.report is None:
             return
-        scores = [score for row in self.rows.values() if (score := self.run.score(row)) is not None]
+        scores = [score for row in list(self.rows.values()) if (score := self.run.score(row)) is not None]
         self.report(
             Progress(
                 done=len(self.rows),
@@ -280,6 +288,7 @@ class Sitting:
                 spent=None if self.service is None else self.service.ledger.spent(),
                 seconds=time.monotonic() - self.began,
                 fresh=len(self.rows) - self.before,
+                waiting=self.waiting,
             )
         )
 
