@@ -192,7 +192,7 @@ class ExactPlanner(Tester):
 class PerceiveThenReason(InformationGain):
     """The two stages of the paper's embodied form: first it names what is on the tray and whether that is lit, from the
     picture; then it chooses the next object by what it has seen so far, as `InformationGain` does. What it concludes
-    from that is measured in mode "answer" only: in mode "identify" the world ends the episode by the tests as they were.
+    from that is measured in mode "answer" only: in mode "identify" the world ends the episode by its own knowledge.
 
     Args:
         world: its rules.
