@@ -293,6 +293,10 @@ def test_unwritable_is_an_error_of_ours(tmp_path: Path):
         save_checkpoint(tmp_path / "file", 1, "x", {"w": torch.ones(1)}, {})
 
 
+TWO = ("--multi_gpu", "--num_processes=2", "--main_process_port=0")
+"""Two processes, at a port that is free: another test may launch some at the same time."""
+
+
 @pytest.mark.parametrize(
     "settings",
     [
@@ -309,7 +313,7 @@ def test_two_processes_train_as_one(tmp_path: Path, settings: str):
     for name, launch in (
         ("one", [sys.executable]),
         # "multi_gpu" is accelerate's name for "one process a device through torchrun"; the run asks for the CPU.
-        ("two", [sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu", "--num_processes=2"]),
+        ("two", [sys.executable, "-m", "accelerate.commands.launch", *TWO]),
     ):
         script = tmp_path / f"{name}.py"
         script.write_text(setup.replace("OUT", str(tmp_path / name)))
