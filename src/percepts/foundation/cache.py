@@ -10,7 +10,7 @@ settings, seed included; to ask the same question twice and pay twice, change th
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -21,18 +21,19 @@ from percepts.foundation.errors import ReplayError
 from percepts.foundation.journal import Damage, Journal
 from percepts.foundation.model import (
     WORKERS,
-    CompletesMany,
     Completion,
     LanguageModel,
     Message,
     Settings,
+    WrapperOfMany,
+    answers_many,
     in_threads,
     resolved,
 )
 from percepts.foundation.records import completion_from_json, completion_to_json, messages_key, request_key
 
 
-class Cached:
+class Cached(WrapperOfMany):
     """A language model that remembers the answers of `model` in the file at `path`.
 
     Args:
@@ -54,21 +55,6 @@ class Cached:
         self._unwritten: list[dict[str, Any]] = []
         self._mutex = threading.Lock()
         self._asked: dict[str, threading.Lock] = {}
-
-    @property
-    def name(self) -> str:
-        """That of the model."""
-        return self.model.name
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """That of the model."""
-        return self.model.identity
-
-    @property
-    def batches(self) -> bool:
-        """Whether the model does."""
-        return isinstance(self.model, CompletesMany) and self.model.batches
 
     @property
     def damaged(self) -> tuple[Damage, ...]:
@@ -103,7 +89,7 @@ class Cached:
         self, conversations: Sequence[Sequence[Message]], seeds: Sequence[int | None], **settings: Unpack[Settings]
     ) -> list[Completion]:
         """As `complete` for each; the model gets the questions that are new as one batch."""
-        if self.replay or not (isinstance(self.model, CompletesMany) and self.model.batches):
+        if self.replay or not answers_many(self.model):
             return in_threads(self.complete, conversations, seeds, WORKERS, settings)
         every: list[Settings] = [{**settings, "seed": seed} for seed in seeds]
         keys = [request_key(self.model, messages, **one) for messages, one in zip(conversations, every)]

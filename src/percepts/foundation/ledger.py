@@ -17,11 +17,12 @@ from percepts.foundation.errors import BudgetError
 from percepts.foundation.journal import Journal
 from percepts.foundation.model import (
     WORKERS,
-    CompletesMany,
     Completion,
     LanguageModel,
     Message,
     Settings,
+    WrapperOfMany,
+    answers_many,
     estimate_tokens,
     in_threads,
 )
@@ -67,7 +68,7 @@ class Spent:
     estimated: int = 0
 
 
-class Ledger(Configurable):
+class Ledger(WrapperOfMany, Configurable):
     """A language model that keeps the books of `model`.
 
     Every answer is written to the file at `path`, also by earlier runs and other processes, and all of them count
@@ -105,16 +106,6 @@ class Ledger(Configurable):
         self._unwritten: list[dict[str, Any]] = []
         self._mutex = threading.RLock()
 
-    @property
-    def name(self) -> str:
-        """That of the model."""
-        return self.model.name
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """That of the model."""
-        return self.model.identity
-
     def spent(self) -> Spent:
         """What was spent so far, by all who write to these books."""
         with self._mutex:
@@ -138,16 +129,11 @@ class Ledger(Configurable):
             self._enter(completion)
             return completion
 
-    @property
-    def batches(self) -> bool:
-        """Whether the model does."""
-        return isinstance(self.model, CompletesMany) and self.model.batches
-
     def complete_all(
         self, conversations: Sequence[Sequence[Message]], seeds: Sequence[int | None], **settings: Unpack[Settings]
     ) -> list[Completion]:
         """As `complete` for each, as one batch where the model takes batches; the budget must be enough for all."""
-        if not (isinstance(self.model, CompletesMany) and self.model.batches):
+        if not answers_many(self.model):
             return in_threads(self.complete, conversations, seeds, WORKERS, settings)
         with self._reserved(conversations, settings):
             made = self.model.complete_all(conversations, seeds, **settings)

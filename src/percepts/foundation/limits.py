@@ -5,14 +5,14 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Unpack
 
 from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError
-from percepts.foundation.model import Completion, LanguageModel, Message, Settings, estimate_tokens
+from percepts.foundation.model import Completion, LanguageModel, Message, Settings, Wrapper, estimate_tokens
 
 MINUTE = 60.0
 
@@ -23,7 +23,7 @@ class _Entry:
     tokens: int
 
 
-class Limited(Configurable):
+class Limited(Wrapper, Configurable):
     """A language model that asks `model` no faster than allowed, in any window of 60 seconds.
 
     A question counts with its estimated tokens and `max_tokens` until the answer says what it took. One that alone is
@@ -63,16 +63,6 @@ class Limited(Configurable):
         self.config, self.model, self.clock, self.sleep = config, model, clock, sleep
         self._window: deque[_Entry] = deque()
         self._mutex = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        """That of the model."""
-        return self.model.name
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """That of the model."""
-        return self.model.identity
 
     def complete(self, messages: Sequence[Message], **settings: Unpack[Settings]) -> Completion:
         """The answer of the model, after as long a wait as the limits ask for."""

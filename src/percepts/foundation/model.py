@@ -12,7 +12,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import Any, Literal, Protocol, TypedDict, Unpack, get_args, runtime_checkable
+from typing import Any, Literal, Protocol, TypedDict, TypeGuard, Unpack, get_args, runtime_checkable
 
 from percepts.foundation.errors import ModelError
 
@@ -151,7 +151,7 @@ class LanguageModel(Protocol):
 
 
 @runtime_checkable
-class CompletesMany(Protocol):
+class CompletesMany(LanguageModel, Protocol):
     """A language model that can answer many conversations faster together than one by one."""
 
     @property
@@ -162,6 +162,40 @@ class CompletesMany(Protocol):
         self, conversations: Sequence[Sequence[Message]], seeds: Sequence[int | None], **settings: Unpack[Settings]
     ) -> list[Completion]:
         """The answers, in order; conversation i is answered with seed i."""
+
+
+def answers_many(model: LanguageModel) -> TypeGuard[CompletesMany]:
+    """Whether a model answers many conversations faster together."""
+    return isinstance(model, CompletesMany) and model.batches
+
+
+class Wrapper:
+    """What is called as the model that it asks, and whose answers depend on what that model's depend on.
+
+    Attributes:
+        model: what is asked.
+    """
+
+    model: LanguageModel
+
+    @property
+    def name(self) -> str:
+        """That of the model."""
+        return self.model.name
+
+    @property
+    def identity(self) -> Mapping[str, Any]:
+        """That of the model."""
+        return self.model.identity
+
+
+class WrapperOfMany(Wrapper):
+    """The same, of many conversations together where the model does so."""
+
+    @property
+    def batches(self) -> bool:
+        """Whether the model does."""
+        return answers_many(self.model)
 
 
 def complete_all(
@@ -183,7 +217,7 @@ def complete_all(
     seeds = [settings.get("seed")] * len(conversations) if seeds is None else list(seeds)
     if len(seeds) != len(conversations):
         raise ModelError(f"{len(seeds)} seeds for {len(conversations)} conversations", "one a conversation")
-    if isinstance(model, CompletesMany) and model.batches:
+    if answers_many(model):
         return model.complete_all(conversations, seeds, **settings)
     return in_threads(model.complete, conversations, seeds, workers, settings)
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Unpack
+from typing import Unpack
 
 import numpy as np
 
@@ -13,13 +13,13 @@ from percepts.core.config import Config as BaseConfig
 from percepts.core.config import Configurable
 from percepts.core.errors import ConfigError
 from percepts.foundation.errors import ModelError, TransientError
-from percepts.foundation.model import Completion, LanguageModel, Message, Settings
+from percepts.foundation.model import Completion, LanguageModel, Message, Settings, Wrapper
 
 Waiting = Callable[[str, float], None]
 """Is told why a try failed, and the seconds until the next one."""
 
 
-class Retrying(Configurable):
+class Retrying(Wrapper, Configurable):
     """A language model that asks `model` again when it fails for a while.
 
     Args:
@@ -61,16 +61,6 @@ class Retrying(Configurable):
         waiting: Waiting | None = None,
     ) -> None:
         self.config, self.model, self.generator, self.sleep, self.waiting = config, model, generator, sleep, waiting
-
-    @property
-    def name(self) -> str:
-        """That of the model."""
-        return self.model.name
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """That of the model."""
-        return self.model.identity
 
     def complete(self, messages: Sequence[Message], **settings: Unpack[Settings]) -> Completion:
         """The first answer that comes.

@@ -10,7 +10,7 @@ from percepts.core.random import numpy_generator
 from percepts.foundation.cache import Cached
 from percepts.foundation.ledger import Ledger
 from percepts.foundation.limits import Limited
-from percepts.foundation.model import CompletesMany, LanguageModel
+from percepts.foundation.model import LanguageModel, answers_many
 from percepts.foundation.retries import Retrying, Waiting
 
 
@@ -64,7 +64,7 @@ def dependable(
     """
     service = Service() if service is None else service
     asked = model
-    if not (isinstance(model, CompletesMany) and model.batches):
+    if not answers_many(model):
         limited = Limited(service.limits, model)
         asked = Retrying(service.retries, limited, numpy_generator(service.seed, "retries"), waiting=waiting)
     ledger = Ledger(service.ledger, asked, Path(folder) / "ledger.jsonl")

@@ -9,7 +9,7 @@ from typing import Any, Unpack
 
 from percepts.agents.explorers.dialogue import Exchange
 from percepts.core.errors import RunError
-from percepts.foundation.model import CompletesMany, Completion, LanguageModel, Message, Settings, complete_all
+from percepts.foundation.model import Completion, LanguageModel, Message, Settings, WrapperOfMany, complete_all
 from percepts.foundation.transcripts import TranscriptWriter, Turn
 
 
@@ -42,7 +42,7 @@ class TurnLog:
         self.writer.end({"result": dict(row)})
 
 
-class Replayed:
+class Replayed(WrapperOfMany):
     """A language model that first repeats what transcripts hold, episode by episode, and then asks `model`.
 
     Questions are told apart by their seeds, of which every episode has its own. In this way a turn that is in a
@@ -57,21 +57,6 @@ class Replayed:
         self.model = model
         self._left = {seed: deque(turns) for seed, turns in answers.items()}
         self._mutex = threading.Lock()
-
-    @property
-    def name(self) -> str:
-        """That of the model."""
-        return self.model.name
-
-    @property
-    def identity(self) -> Mapping[str, Any]:
-        """That of the model."""
-        return self.model.identity
-
-    @property
-    def batches(self) -> bool:
-        """Whether the model does."""
-        return isinstance(self.model, CompletesMany) and self.model.batches
 
     def complete(self, messages: Sequence[Message], **settings: Unpack[Settings]) -> Completion:
         """The answer of the transcript, or that of the model.

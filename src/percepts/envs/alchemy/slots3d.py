@@ -30,6 +30,7 @@ from percepts.envs.alchemy.scene_events import Event, events_of, first_events
 from percepts.envs.alchemy.table import Outcome, Table
 from percepts.envs.alchemy.world3d import InterfaceName, Seats, World3D, boxed
 from percepts.envs.arguments import check_options, check_render_mode, checked_seed
+from percepts.envs.families import Family
 from percepts.envs.vectors import Advanced, Arrays, TensorVectorEnv
 
 require_package("gymnasium", extra="envs")
@@ -38,8 +39,6 @@ import gymnasium  # noqa: E402
 from gymnasium import spaces  # noqa: E402
 from gymnasium.vector import AutoresetMode  # noqa: E402
 
-VERSION = 0
-"""Of all ids; it rises when trajectories change."""
 _SECONDS = 3600.0
 """Of a trial: steps limit it, and no slow hand does."""
 
@@ -242,22 +241,22 @@ class Alchemy3DSlotsVectorEnv(TensorVectorEnv[ExecutorState]):
         return self.slots.facts(state, np.zeros(self.num_envs, bool)) | {"events": boxed(events)}
 
 
+FAMILY = Family(
+    "Alchemy3DSlots",
+    "level",
+    single="percepts.envs.alchemy.slots3d:Alchemy3DSlotsEnv",
+    many="percepts.envs.alchemy.slots3d:Alchemy3DSlotsVectorEnv",
+)
+
+
 def environment_id(level: str) -> str:
     """The id of a level by slots in 3-D."""
-    return f"Alchemy3DSlots/{''.join(word.capitalize() for word in level.split('-'))}-v{VERSION}"
+    return FAMILY.environment_id(level)
 
 
 def register() -> None:
     """Make every named level known to `gymnasium.make` and `make_vec`. Doing it twice changes nothing."""
-    for level in LEVELS:
-        name = environment_id(level)
-        if name not in gymnasium.registry:
-            gymnasium.register(
-                id=name,
-                entry_point="percepts.envs.alchemy.slots3d:Alchemy3DSlotsEnv",
-                vector_entry_point="percepts.envs.alchemy.slots3d:Alchemy3DSlotsVectorEnv",
-                kwargs={"level": level},
-            )
+    FAMILY.register(LEVELS)
 
 
 register()

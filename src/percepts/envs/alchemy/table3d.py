@@ -29,6 +29,7 @@ from percepts.envs.alchemy.scene_events import Event, first_events
 from percepts.envs.alchemy.table import Table
 from percepts.envs.alchemy.world3d import InterfaceName, Seats, World3D, boxed
 from percepts.envs.arguments import check_options, check_render_mode, checked_seed
+from percepts.envs.families import Family
 from percepts.envs.vectors import Advanced, Arrays, TensorVectorEnv
 
 require_package("gymnasium", extra="envs")
@@ -36,9 +37,6 @@ require_package("gymnasium", extra="envs")
 import gymnasium  # noqa: E402
 from gymnasium import spaces  # noqa: E402
 from gymnasium.vector import AutoresetMode  # noqa: E402
-
-VERSION = 0
-"""Of all ids; it rises when trajectories change."""
 
 
 class Alchemy3DEnv(gymnasium.Env[Arrays, Any]):
@@ -210,22 +208,22 @@ class Alchemy3DVectorEnv(TensorVectorEnv[Seats]):
         return self.world.facts(state, np.zeros(self.num_envs, bool)) | {"events": boxed(events)}
 
 
+FAMILY = Family(
+    "Alchemy3D",
+    "level",
+    single="percepts.envs.alchemy.table3d:Alchemy3DEnv",
+    many="percepts.envs.alchemy.table3d:Alchemy3DVectorEnv",
+)
+
+
 def environment_id(level: str) -> str:
     """The id of a level in 3-D."""
-    return f"Alchemy3D/{''.join(word.capitalize() for word in level.split('-'))}-v{VERSION}"
+    return FAMILY.environment_id(level)
 
 
 def register() -> None:
     """Make every named level known to `gymnasium.make` and `make_vec`. Doing it twice changes nothing."""
-    for level in LEVELS:
-        name = environment_id(level)
-        if name not in gymnasium.registry:
-            gymnasium.register(
-                id=name,
-                entry_point="percepts.envs.alchemy.table3d:Alchemy3DEnv",
-                vector_entry_point="percepts.envs.alchemy.table3d:Alchemy3DVectorEnv",
-                kwargs={"level": level},
-            )
+    FAMILY.register(LEVELS)
 
 
 register()
