@@ -8,8 +8,7 @@ It shows what is there and says what is missing, so a pipeline that only explore
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
@@ -29,6 +28,7 @@ from percepts.report.sections.cobra_record import configuration, reproduction, s
 from percepts.report.sections.cobra_vision import vision
 from percepts.report.svg import short
 from percepts.training.catalogue import load_rooms
+from percepts.training.setup import computing_threads
 
 SECTIONS: tuple[Callable[[PipelineMaterial], Shown | None], ...] = (
     tasks,
@@ -62,7 +62,7 @@ def report_pipeline(folder: Path | str, *, seed: int = 0) -> Path:
     """
     load_rooms()
     agent = CobraAgent.open(folder)
-    with _threads(agent.config.threads), torch.no_grad():
+    with computing_threads(agent.config.threads), torch.no_grad():
         material = gather_pipeline(agent, seed)
         shown = [one for make in SECTIONS if (one := make(material)) is not None]
         page = render_pipeline(material, shown)
@@ -162,14 +162,3 @@ def _write_figure(path: Path, figure: Plate | bytes) -> None:
         figure.save(path.with_suffix(".png"))
     else:
         write_bytes(path, figure)
-
-
-@contextmanager
-def _threads(count: int | None) -> Iterator[None]:
-    """Networks this small lose time with more than one thread."""
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(count or before)
-        yield
-    finally:
-        torch.set_num_threads(before)

@@ -3,13 +3,10 @@ their own, agents with the truth in the place of what they learned, and other se
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
-
-import torch
 
 from percepts.agents.cobra.agent import CobraAgent
 from percepts.agents.cobra.evaluate import evaluate, looking
@@ -178,17 +175,6 @@ def minutes(agents: Sequence[CobraAgent]) -> float:
         places |= {str(path): path for path in (agent.path / "tasks" / task for task in agent.config.tasks)}
         seconds |= {key: _seconds(path) for key, path in places.items()}
     return round(sum(seconds.values()) / 60, 2)
-
-
-@contextmanager
-def threads(count: int | None) -> Iterator[None]:
-    """Let torch compute with so many threads for a while; None: as many as it does."""
-    before = torch.get_num_threads()
-    try:
-        torch.set_num_threads(count or before)
-        yield
-    finally:
-        torch.set_num_threads(before)
 
 
 def _seconds(path: Path) -> float:

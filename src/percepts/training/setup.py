@@ -8,6 +8,7 @@ import dataclasses
 import os
 import signal
 import types
+from collections.abc import Iterator
 from typing import Any, Literal
 
 import torch
@@ -53,6 +54,18 @@ def settle_process(training: Training) -> None:
         torch.use_deterministic_algorithms(True)
     if training.keep_memory:
         keep_memory()
+
+
+@contextlib.contextmanager
+def computing_threads(count: int | None) -> Iterator[None]:
+    """Let torch compute with so many threads for a while; None: as many as it does. Small networks lose time with more
+    than one."""
+    before = torch.get_num_threads()
+    try:
+        torch.set_num_threads(count or before)
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 def keep_memory() -> None:

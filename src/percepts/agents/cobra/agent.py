@@ -16,8 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import hashlib
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -44,7 +43,7 @@ from percepts.envs.spriteworld.configs import MODES, TEST, TRAIN, SpriteworldCon
 from percepts.training import experiment as experiments
 from percepts.training.checkpoint import checkpoints, latest_intact, load_weights
 from percepts.training.engine import Outcome
-from percepts.training.setup import device_of
+from percepts.training.setup import computing_threads, device_of
 
 __all__ = ["CobraAgent", "TrainedVision"]
 
@@ -162,7 +161,7 @@ class CobraAgent(Configurable):
             seed=self.config.seed,
         )
         stage = stages.Stage("exploration", self.explore_path, settings, self._seen_by("the exploration"))
-        with self._threads():
+        with computing_threads(self.config.threads):
             return stages.carry_out(stage, lambda: settings.build_learning(self.encoder(), self._device))
 
     def train_task(self, task: str) -> stages.StageOutcome:
@@ -173,7 +172,7 @@ class CobraAgent(Configurable):
             RunError: the exploration is not finished; else as of `stages.carry_out`.
         """
         stage, settings = self.task_stage(task), self._task_run(task)
-        with self._threads():
+        with computing_threads(self.config.threads):
             return stages.carry_out(stage, lambda: settings.build_learning(*self.frozen(), self._device))
 
     def evaluate(
@@ -193,7 +192,7 @@ class CobraAgent(Configurable):
             RunError: the task is not learned yet.
         """
         environment = self.environment(task, mode)
-        with self._threads():
+        with computing_threads(self.config.threads):
             agent, learned = self.agent(task, planner), self._learned(task)
             count = self.config.episodes if episodes is None else episodes
             score = evaluate(agent, environment, count, self.config.seed)
@@ -336,12 +335,3 @@ class CobraAgent(Configurable):
     @property
     def _device(self) -> torch.device:
         return device_of(self.config.device)
-
-    @contextmanager
-    def _threads(self) -> Iterator[None]:
-        before = torch.get_num_threads()
-        try:
-            torch.set_num_threads(self.config.threads or before)
-            yield
-        finally:
-            torch.set_num_threads(before)

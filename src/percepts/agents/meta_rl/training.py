@@ -39,7 +39,7 @@ from percepts.core.random import derive_seed, torch_generator
 from percepts.core.runs import Run
 from percepts.envs.alchemy.table import Table
 from percepts.training.checkpoint import load_weights, on_cpu
-from percepts.training.setup import device_of, keep_memory
+from percepts.training.setup import computing_threads, device_of, keep_memory
 
 AT_ONCE = 256
 """Episodes of an evaluation side by side; memories of whole episodes are large."""
@@ -190,12 +190,8 @@ def train(config: AlchemyTraining.Config, path: Path | str) -> StageOutcome:
         PerceptsError: as of `stages.carry_out`.
     """
     keep_memory()
-    threads = torch.get_num_threads()
-    torch.set_num_threads(config.threads or threads)
-    try:
+    with computing_threads(config.threads):
         return stages.carry_out(stage_of(config, path), lambda: config.build())
-    finally:
-        torch.set_num_threads(threads)
 
 
 def stage_of(config: AlchemyTraining.Config, path: Path | str) -> Stage:
