@@ -18,6 +18,7 @@ from torch import Tensor
 import percepts.envs.alchemy.play as playing
 from percepts.cli import main
 from percepts.core.errors import ConfigError, PerceptsError
+from percepts.envs import human_window
 from percepts.envs.alchemy.bench import CAULDRON, HOVER, TOP, Bench
 from percepts.envs.alchemy.cursor import Cursor
 from percepts.envs.alchemy.hands import Hands, HandsState
@@ -187,7 +188,7 @@ def test_the_window_opens_and_records(monkeypatch: pytest.MonkeyPatch, tmp_path:
         def show(block: bool) -> None:
             figure.canvas.callbacks.process("key_press_event", KeyEvent("key_press_event", figure.canvas, "q"))
 
-    monkeypatch.setattr(playing, "interactive_pyplot", lambda: Toolkit)
+    monkeypatch.setattr(human_window, "interactive_pyplot", lambda: Toolkit)
     player = playing.play(Bench.Config().build(), "hands", record=tmp_path / "a.gif", view=VIEW)
     assert (tmp_path / "a.gif").read_bytes()[:3] == b"GIF"
     assert isinstance(player.interface, Hands)

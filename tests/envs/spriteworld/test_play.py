@@ -22,10 +22,12 @@ from PIL import Image
 import percepts.envs.spriteworld.play as playing
 from percepts.cli import COMMANDS, HELP, main
 from percepts.core.errors import ConfigError, PerceptsError
+from percepts.envs import human_window
+from percepts.envs.human_window import gif_of
 from percepts.envs.spriteworld.actions import ClickGrid, DragAndDrop, Embodied, SelectMove
 from percepts.envs.spriteworld.configs import task_config
 from percepts.envs.spriteworld.env import SpriteworldEnv
-from percepts.envs.spriteworld.play import Player, Window, dragged, gif_of, play
+from percepts.envs.spriteworld.play import Player, Window, dragged, play
 from percepts.envs.spriteworld.state import Sprites
 
 
@@ -245,7 +247,7 @@ def test_gifs() -> None:
     error = np.abs(last - player.frames[-1].repeat(3, 0).repeat(3, 1))
     assert error.mean() < 3
     with pytest.raises(PerceptsError, match="no pictures"):
-        gif_of([])
+        gif_of([], 96, 100)
 
 
 def test_windows_listen_until_they_are_closed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -262,7 +264,7 @@ def test_windows_listen_until_they_are_closed(tmp_path: Path, monkeypatch: pytes
         shown.append(plt.fignum_exists(figure.number))
 
     stand_in = SimpleNamespace(figure=plt.figure, show=show, close=plt.close)
-    monkeypatch.setattr(playing, "interactive_pyplot", lambda: stand_in)
+    monkeypatch.setattr(human_window, "interactive_pyplot", lambda: stand_in)
     env = SpriteworldEnv("goal-finding-embodied", render_mode="rgb_array", keys=("success",), height=16, width=16)
     player = play(env, seed=1, record=tmp_path / "film.gif")
     assert shown == [False], "Q closes it"
@@ -275,7 +277,7 @@ def test_what_was_played_is_kept_when_the_window_breaks(tmp_path: Path, monkeypa
     def show(block: bool) -> None:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(playing, "interactive_pyplot", lambda: SimpleNamespace(figure=plt.figure, show=show))
+    monkeypatch.setattr(human_window, "interactive_pyplot", lambda: SimpleNamespace(figure=plt.figure, show=show))
     env = SpriteworldEnv("sorting", render_mode="rgb_array", keys=("success",), height=16, width=16)
     with pytest.raises(KeyboardInterrupt):
         play(env, record=tmp_path / "film.gif")
@@ -287,7 +289,7 @@ def test_toolkits_that_fail_are_one_line(monkeypatch: pytest.MonkeyPatch) -> Non
     def figure(*words: Any, **more: Any) -> None:
         raise RuntimeError("couldn't connect to display\nmore")
 
-    monkeypatch.setattr(playing, "interactive_pyplot", lambda: SimpleNamespace(figure=figure))
+    monkeypatch.setattr(human_window, "interactive_pyplot", lambda: SimpleNamespace(figure=figure))
     with pytest.raises(PerceptsError, match=r"no window can be opened \(RuntimeError: couldn't connect to display\)"):
         play(SpriteworldEnv("sorting", render_mode="rgb_array"))
 

@@ -18,18 +18,16 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from percepts.core.errors import ConfigError, PerceptsError
-from percepts.core.files import write_bytes
 from percepts.core.optional import require_package
 from percepts.envs.alchemy.bench import HOVER, TOP, Bench
 from percepts.envs.alchemy.cursor import SPEED, Cursor
 from percepts.envs.alchemy.interfaces import Interface, PlayerState, seen
 from percepts.envs.alchemy.scene import SceneView
+from percepts.envs.human_window import check_film, gif_of, listen, play_in_window
 
 require_package("gymnasium", extra="envs")
 
 from percepts.envs.alchemy.world3d import INTERFACES, InterfaceName  # noqa: E402
-from percepts.envs.spriteworld.play import gif_of, interactive_pyplot  # noqa: E402
 
 KEYS: dict[str, tuple[str, float]] = {
     "w": ("MOVE_BACK_FORWARD", 1.0), "s": ("MOVE_BACK_FORWARD", -1.0), "d": ("STRAFE_LEFT_RIGHT", 1.0),
@@ -193,22 +191,19 @@ class Window:
         self.player, self.figure = player, figure
         self.closed = False
         self._clock = time.monotonic()
-        manager = figure.canvas.manager
-        if manager is not None and getattr(manager, "key_press_handler_id", None) is not None:
-            figure.canvas.mpl_disconnect(manager.key_press_handler_id)  # Matplotlib's own meanings of keys.
         self.axes = figure.add_axes((0.01, 0.07, 0.98, 0.86))
         self.axes.set_axis_off()
         self._image = self.axes.imshow(player.picture, extent=(0, 1, 1, 0), interpolation="nearest", aspect="auto")
         figure.text(0.5, 0.02, player.controls, ha="center", fontsize=9)
         self._title = figure.text(0.5, 0.95, player.status, ha="center")
-        for name, meaning in (
-            ("button_press_event", self._press),
-            ("motion_notify_event", self._move),
-            ("button_release_event", self._release),
-            ("key_press_event", self._key),
-            ("key_release_event", self._key_up),
-        ):
-            figure.canvas.mpl_connect(name, meaning)
+        listen(
+            figure,
+            button_press_event=self._press,
+            motion_notify_event=self._move,
+            button_release_event=self._release,
+            key_press_event=self._key,
+            key_release_event=self._key_up,
+        )
         self._timer = figure.canvas.new_timer(interval=_TICK)
         self._timer.add_callback(self.tick)
         self._timer.start()
@@ -292,20 +287,7 @@ def play(
         ConfigError: a file that is no GIF.
         PerceptsError: there is no display, or the file cannot be written.
     """
-    if record is not None and Path(record).suffix.lower() != ".gif":
-        raise ConfigError(f"'{record}' is no GIF file", fix=f"{Path(record).with_suffix('.gif')}")
-    plt = interactive_pyplot()
+    check_film(record)
     player = HumanPlayer(INTERFACES[interface](bench), seed, view.build(bench=bench), keep=record is not None)
-    try:
-        figure = plt.figure("Alchemy", figsize=(8, 6.9))
-    except Exception as error:  # Every toolkit has its own.
-        why = f"{type(error).__name__}: {error}".splitlines()[0]
-        raise PerceptsError(f"no window can be opened ({why})", "a display") from error
-    window = Window(player, figure)  # Held, since Matplotlib does not hold who listens.
-    try:
-        plt.show(block=True)
-    finally:
-        window.close()
-        if record is not None:
-            write_bytes(record, player.gif())
+    play_in_window(player, Window, "Alchemy", (8, 6.9), record)
     return player

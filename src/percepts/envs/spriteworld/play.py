@@ -9,18 +9,15 @@ is computed: the window waits for events.
 
 from __future__ import annotations
 
-import io
 import math
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
-from percepts.core.errors import ConfigError, PerceptsError
-from percepts.core.files import write_bytes
+from percepts.core.errors import ConfigError
+from percepts.envs.human_window import check_film, gif_of, listen, play_in_window
 from percepts.envs.spriteworld.actions import ActionSpace, ClickGrid, Clicks, DragAndDrop, Embodied, SelectMove
 from percepts.envs.spriteworld.env import SpriteworldEnv
 
@@ -132,9 +129,6 @@ class Window:
         self.player, self.figure = player, figure
         self.closed = False
         self._start: Point | None = None
-        manager = figure.canvas.manager
-        if manager is not None and getattr(manager, "key_press_handler_id", None) is not None:
-            figure.canvas.mpl_disconnect(manager.key_press_handler_id)  # Matplotlib's own meanings of R, Q and arrows.
         self.axes = figure.add_axes((0.02, 0.08, 0.96, 0.84))
         self.axes.set_axis_off()
         image, frame = player.frames[-1], (0, 1, 0, 1)
@@ -143,13 +137,13 @@ class Window:
         self.axes.set(xlim=(0, 1), ylim=(0, 1))
         figure.text(0.5, 0.03, player.controls, ha="center")
         self._title = figure.text(0.5, 0.95, player.status, ha="center")
-        for name, meaning in (
-            ("button_press_event", self._press),
-            ("motion_notify_event", self._move),
-            ("button_release_event", self._release),
-            ("key_press_event", self._key),
-        ):
-            figure.canvas.mpl_connect(name, meaning)
+        listen(
+            figure,
+            button_press_event=self._press,
+            motion_notify_event=self._move,
+            button_release_event=self._release,
+            key_press_event=self._key,
+        )
 
     def _press(self, event: Any) -> None:
         self._start = self._place(event) if event.button == 1 else None
@@ -215,40 +209,10 @@ def play(environment: SpriteworldEnv, seed: int = 0, record: Path | str | None =
         ConfigError: an environment that cannot be played, or a file that is no GIF.
         PerceptsError: there is no display, or the file cannot be written.
     """
-    if record is not None and Path(record).suffix.lower() != ".gif":
-        raise ConfigError(f"'{record}' is no GIF file", fix=f"{Path(record).with_suffix('.gif')}")
+    check_film(record)
     player = Player(environment, seed)
-    plt = interactive_pyplot()
-    try:
-        figure = plt.figure(environment.config.name, figsize=(6, 6.6))
-    except Exception as error:  # Every toolkit has its own.
-        raise _no_display(f"{type(error).__name__}: {error}".splitlines()[0]) from error
-    window = Window(player, figure)  # Held, since Matplotlib does not hold who listens.
-    try:
-        plt.show(block=True)
-    finally:
-        window.close()
-        if record is not None:
-            write_bytes(record, player.gif())
+    play_in_window(player, Window, environment.config.name, (6, 6.6), record)
     return player
-
-
-def interactive_pyplot() -> Any:
-    """Matplotlib's pyplot, with a backend that opens windows.
-
-    Raises:
-        PerceptsError: there is none.
-    """
-    import matplotlib.pyplot as plt
-    from matplotlib.backends.registry import BackendFilter, backend_registry
-
-    try:
-        backend = str(plt.get_backend())
-    except ImportError as error:
-        raise _no_display(str(error).splitlines()[0]) from error
-    if backend.lower() not in {name.lower() for name in backend_registry.list_builtin(BackendFilter.INTERACTIVE)}:
-        raise _no_display(f"Matplotlib draws with '{backend}'")
-    return plt
 
 
 def dragged(actions: ActionSpace, start: Point, end: Point) -> NDArray[Any] | None:
@@ -268,29 +232,3 @@ def dragged(actions: ActionSpace, start: Point, end: Point) -> NDArray[Any] | No
         motion = [min(max(0.5 + way / actions.scale, 0.0), 1.0) for way in (across, along)]
         return np.array([*start, *motion])
     return None
-
-
-def gif_of(frames: Sequence[NDArray[np.uint8]], size: int = 256, milliseconds: int = _MILLISECONDS) -> bytes:
-    """Pictures [H, W, 3] as an endless GIF, enlarged by whole numbers to about `size` pixels.
-
-    Raises:
-        PerceptsError: no pictures.
-    """
-    if not frames:
-        raise PerceptsError("a GIF of no pictures", "one or more")
-    factor = max(1, size // max(frames[0].shape[:2]))
-    images = []
-    for frame in frames:
-        image = Image.fromarray(np.ascontiguousarray(frame))
-        images.append(image.resize((image.width * factor, image.height * factor), Image.Resampling.NEAREST))
-    file = io.BytesIO()
-    images[0].save(file, "GIF", save_all=True, append_images=images[1:], duration=milliseconds, loop=0)
-    return file.getvalue()
-
-
-def _no_display(why: str) -> PerceptsError:
-    return PerceptsError(
-        f"no window can be opened ({why})",
-        "a display, and a toolkit for windows such as Tk or Qt",
-        "a desktop session with pip install PyQt6, or in a browser: pip install tornado, then MPLBACKEND=webagg",
-    )
