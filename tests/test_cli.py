@@ -5,11 +5,13 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -22,6 +24,7 @@ from percepts import __version__
 from percepts.cli import COMMANDS, main
 from percepts.cli.words import encodable
 
+ROOT = Path(__file__).parents[1]
 QUICK = ["--steps", "6", "--log-every", "2", "--evaluation.images", "300", "--evaluation.bootstrap", "5"]
 QUICK += ["--device", "cpu"]
 
@@ -58,6 +61,34 @@ def test_train_writes_a_whole_run(trained: Path):
     config = json.loads((trained / "config.json").read_text())
     assert config["model"]["image_shape"] == [3, 32, 32]
     assert config["training"]["steps"] == 6
+
+
+OPTIONAL = (
+    "av", "gguf", "gymnasium", "h5py", "huggingface_hub", "openai", "ray", "stable_baselines3", "tensorboard",
+    "transformers",
+)  # fmt: skip
+"""The packages that extras bring."""
+
+
+def test_a_plain_installation_trains_evaluates_and_reports(tmp_path: Path):
+    """What `make demo` does, where nothing but the hard dependencies is installed."""
+    calls = (["train", "demo", "--out", "run", *QUICK], ["evaluate", "run", "--images", "300"], ["report", "run"])
+    hidden = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL}))"
+    code = f"{hidden}; from percepts.cli import main; sys.exit(any(main(words) for words in {calls}))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+
+
+def test_optional_packages_are_those_of_the_extras():
+    extras = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["optional-dependencies"]
+    named = {
+        re.split(r"[\[>]", requirement)[0].replace("-", "_")
+        for extra, requirements in extras.items()
+        if extra not in ("dev", "docs", "llm-test")
+        for requirement in requirements
+    }
+    assert named == set(OPTIONAL)
 
 
 def test_own_pictures_with_labels(tmp_path: Path, capsys):

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import pkgutil
 
+from percepts.core.errors import MissingPackageError
 from percepts.core.optional import available
 
 ROOMS = (
@@ -21,12 +23,14 @@ def load_rooms() -> None:
 
 
 def load_modules(package: str) -> None:
-    """Import the modules of `package`, but for those whose names begin with an underscore, and `WITHOUT_CONFIGS`."""
+    """Import the modules of `package`, but for those whose names begin with an underscore, and `WITHOUT_CONFIGS`. What
+    needs an optional package that is not installed cannot be used, and is left out."""
     folder = importlib.import_module(package)
     for module in pkgutil.iter_modules(folder.__path__):
         if not module.name.startswith("_") and module.name not in WITHOUT_CONFIGS:
-            importlib.import_module(f"{package}.{module.name}")
+            with contextlib.suppress(MissingPackageError):
+                importlib.import_module(f"{package}.{module.name}")
 
 
-WITHOUT_CONFIGS = frozenset({"hub", "model_free_arenas"})
+WITHOUT_CONFIGS = frozenset({"families", "hub", "model_free_arenas", "vectors"})
 """Modules that need an optional package, slow to import; they define no configuration."""
