@@ -71,13 +71,18 @@ OPTIONAL = (
 
 
 def test_a_plain_installation_trains_evaluates_and_reports(tmp_path: Path):
-    """What `make demo` does, where nothing but the hard dependencies is installed."""
-    calls = (["train", "demo", "--out", "run", *QUICK], ["evaluate", "run", "--images", "300"], ["report", "run"])
+    """What `make demo` and the README's other commands do, where nothing but the hard dependencies is installed."""
+    calls = (
+        ["train", "demo", "--out", "run", *QUICK], ["evaluate", "run", "--images", "300"], ["report", "run"],
+        ["train", "cobra", "--preset", "tiny", "--out", "cobra"],
+        ["explore", "feature-world", "--values", "3", "--episodes", "2", "--out", "explored"],
+    )  # fmt: skip
     hidden = f"import sys; sys.modules.update(dict.fromkeys({OPTIONAL}))"
     code = f"{hidden}; from percepts.cli import main; sys.exit(any(main(words) for words in {calls}))"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]
-    assert (tmp_path / "run" / "report.html").stat().st_size > 10_000
+    for folder in ("run", "cobra", "explored"):
+        assert (tmp_path / folder / "report.html").stat().st_size > 10_000
 
 
 def test_optional_packages_are_those_of_the_extras():

@@ -411,6 +411,17 @@ def test_numbers_that_are_no_numbers_end_a_training():
         baseline.run()
 
 
+@pytest.mark.parametrize("number", [float("nan"), float("inf")])
+def test_finite_weights_whose_actions_are_no_numbers_end_a_training(monkeypatch, number: float):
+    """Weights of 1e30 may be finite still; which of the two comes first differs between machines."""
+    baseline = small()
+    acts = baseline.learner.policy.predict
+    monkeypatch.setattr(baseline.learner, "predict", lambda *words, **named: (acts(*words, **named)[0] * number, None))
+    with pytest.raises(NonFiniteError, match=r"actions became NaN or infinite.*learning rate"):
+        baseline.run()
+    assert weights(baseline).isfinite().all()
+
+
 def test_a_missing_package_is_asked_for(monkeypatch):
     monkeypatch.setattr("percepts.core.optional.available", lambda package: package != "stable_baselines3")
     with pytest.raises(MissingPackageError, match=r"percepts\[rl\]"):

@@ -33,7 +33,7 @@ from torch import Tensor
 from percepts.agents.agent import Observation
 from percepts.agents.cobra.evaluate import Curve, evaluate
 from percepts.agents.cobra.slots import SlotEncoder
-from percepts.agents.model_free_learners import PPO, SAC, check
+from percepts.agents.model_free_learners import AGAINST_DIVERGENCE, PPO, SAC, check
 from percepts.agents.model_free_state import OwnRandom, copied_policy, learner_state, load_learner_state
 from percepts.agents.model_free_views import Sees, View, view_of
 from percepts.agents.model_free_vision import check_identity, fingerprint
@@ -269,7 +269,7 @@ class ModelFree(Configurable):
                 raise NonFiniteError(
                     f"'{name}' of the {type(self.config.learner).__name__} became NaN or infinite by step "
                     f"{self.rewarded_steps}",
-                    fix="a lower learning rate, or a smaller reward_scale",
+                    fix=AGAINST_DIVERGENCE,
                 ) from cause
 
     def _evaluate(self) -> None:

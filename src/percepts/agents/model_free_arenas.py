@@ -16,9 +16,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from percepts.agents.model_free_learners import AGAINST_DIVERGENCE
 from percepts.agents.model_free_views import View
 from percepts.agents.snapshots import tensors_of, with_tensors_of
-from percepts.core.errors import CapabilityError, CheckpointError, ConfigError
+from percepts.core.errors import CapabilityError, CheckpointError, ConfigError, NonFiniteError
 from percepts.core.optional import require_package
 from percepts.core.random import derive_seed
 
@@ -176,9 +177,14 @@ def native_actions(actions: NDArray[Any], space: spaces.Space[Any]) -> NDArray[A
     Args:
         actions: [B, ...].
         space: of one arena.
+
+    Raises:
+        NonFiniteError: an action is NaN or infinite, as a policy's are whose finite weights grew too large.
     """
     if not isinstance(space, spaces.Box):
         return actions
+    if not np.isfinite(actions).all():
+        raise NonFiniteError("the policy's actions became NaN or infinite", fix=AGAINST_DIVERGENCE)
     low, high = space.low.astype(np.float64), space.high.astype(np.float64)
     return np.clip(low + (actions.astype(np.float64) + 1) / 2 * (high - low), low, high)
 

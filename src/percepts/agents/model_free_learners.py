@@ -14,6 +14,9 @@ from percepts.core.config import Config
 from percepts.core.errors import ConfigError
 from percepts.core.optional import require_package
 
+# What the error says that ends a training whose numbers became NaN or infinite.
+AGAINST_DIVERGENCE = "a lower learning rate, or a smaller reward_scale"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Learner(Config):

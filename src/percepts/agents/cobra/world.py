@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -146,8 +147,13 @@ def action_size(arena: Arena) -> int:
     Raises:
         ConfigError: actions are no numbers in [0, 1].
     """
-    space = arena.config.actions.space
-    low, high = getattr(space, "low", None), getattr(space, "high", None)
-    if low is None or high is None or low.ndim != 1 or (low != 0).any() or (high != 1).any():
-        raise ConfigError(f"actions in {space}", "numbers in [0, 1]", "actions = SelectMove(scale=0.25)")
-    return int(low.shape[0])
+    actions = arena.config.actions
+    shape = actions.uniform_shape
+    # Where uniform numbers are actions as they are, actions are numbers in [0, 1]; these are exact in any precision.
+    numbers = (torch.arange(1, math.prod(shape) + 1, dtype=torch.float64) / 64).view(1, *shape)
+    made = actions.of_uniform(numbers)
+    if len(shape) != 1 or not made.is_floating_point() or not torch.equal(made.double(), numbers):
+        raise ConfigError(
+            f"actions of kind {type(actions).__name__}", "numbers in [0, 1]", "actions = SelectMove(scale=0.25)"
+        )
+    return shape[0]
