@@ -3,23 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from percepts.cli.explore_settings import PROGRAMS, alchemy_settings, feature_settings
 from percepts.cli.holdings import check_kind
 from percepts.cli.live import LiveTable, summary_table
 from percepts.cli.words import command_parser, usage
 
 if TYPE_CHECKING:
-    from percepts.agents.explorers.alchemy_runs import AlchemyRun
-    from percepts.agents.explorers.feature_runs import FeatureRun
     from percepts.agents.explorers.runs import ExplorerRun
 
 WORLDS = ("feature-world", "text-alchemy")
 MODEL, OF_MODELS = "a language model", "how a language model is asked"
 """Groups of options that mean nothing to programs."""
-PROGRAMS = {"feature-world": "optimal", "text-alchemy": "sampling"}
-"""Who plays where nobody is named."""
 INFER = ("sampling", "qmdp")
 """Agents that --recall is for."""
 
@@ -63,19 +59,24 @@ def feature_world(words: list[str]) -> int:
         "percepts explore feature-world --agent optimal --episodes 200 --out runs/optimal",
         "percepts explore feature-world --world conjunction --values 3 --model gpt-4o --condition guided",
         "percepts explore feature-world --agent random --mode answer --budget 12",
+        "percepts explore feature-world --objects 20 --object-sets 50 --noise 0.2 --mode answer --model o3 "
+        "--extra reasoning_effort=low",
     )
     world = parser.add_argument_group("the world")
     world.add_argument("--world", default="single", help="single, conjunction, two-of-three or table-top")
     world.add_argument("--values", type=int, help="of every dimension; 5 (table-top: 4) by default")
     world.add_argument("--dimensions", type=_names, metavar="NAME,NAME", help="such as colour,shape,texture")
     world.add_argument("--mode", choices=("identify", "answer"), help="whether it ends by itself or by an answer")
+    world.add_argument("--objects", type=int, help="on offer, a random choice of all; all by default (table-top: 12)")
+    world.add_argument("--object-sets", type=int, metavar="N", help="such choices, of which an episode has one")
+    world.add_argument("--noise", type=float, metavar="P", help="how often another object is tested than was asked for")
     world.add_argument("--budget", type=int, help="of tests; twice what the optimal agent needs by default")
     asked = parser.add_argument_group(OF_MODELS)
     asked.add_argument("--condition", choices=("plain", "steps", "guided"), default="plain", help="of the reasoning")
     asked.add_argument("--self-correction", action="store_true", help="every choice is checked by the model")
     asked.add_argument("--memory", choices=("transcript", "log", "table"), default="log", help="how tests are shown")
     asked.add_argument("--retries", type=int, default=1, help="of a reply that cannot be understood")
-    return _run(parser, words, _feature_config)
+    return _run(parser, words, feature_settings)
 
 
 def text_alchemy(words: list[str]) -> int:
@@ -89,6 +90,7 @@ def text_alchemy(words: list[str]) -> int:
         "percepts explore text-alchemy --agent sampling --recall carry --trials 20 --switch 10 --episodes 120",
         "percepts explore text-alchemy --model gpt-4o --summary replace --told rewards,pairs,determinism",
         "percepts explore text-alchemy --local models/qwen --history trial --summary augment --style free",
+        "percepts explore text-alchemy --model gpt-4o --demonstrations 2 --demonstrated-as log",
     )
     world = parser.add_argument_group("the game")
     world.add_argument("--trials", type=int, default=10, help="of a game")
@@ -106,8 +108,12 @@ def text_alchemy(words: list[str]) -> int:
     asked.add_argument("--summary", choices=("none", "replace", "augment"), default="none", help="of earlier trials")
     asked.add_argument("--every", type=int, default=1, metavar="K", help="trials between two summaries")
     asked.add_argument("--style", choices=("structured", "free"), default="structured", help="of summaries")
+    asked.add_argument("--demonstrations", type=int, metavar="N", help="trials of a program to watch before the game")
+    asked.add_argument("--demonstrator", metavar="AGENT", help="that program; oracle by default")
+    asked.add_argument("--demonstrated-rules", choices=("same", "other"), help="as in the game, or others (default)")
+    asked.add_argument("--demonstrated-as", choices=("turns", "log"), help="whole turns (default), or a line for each")
     asked.add_argument("--summaries", metavar="RUN", help="show those of another run with this seed")
-    return _run(parser, words, _alchemy_config)
+    return _run(parser, words, alchemy_settings)
 
 
 def report_runs(words: list[str]) -> int:
@@ -146,6 +152,15 @@ def _parser(command: Any, name: str, *examples: str) -> Any:
         choices=("max_tokens", "max_completion_tokens"),
         default="max_tokens",
         help="what the endpoint calls that",
+    )
+    model.add_argument(
+        "--extra",
+        type=_extra,
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a further field of requests, JSON or a text, such as reasoning_effort=low for a smaller thinking budget; "
+        "may repeat",
     )
     model.add_argument("--no-seed", action="store_true", help="send no seed, which some endpoints refuse")
     model.add_argument("--stop", action="append", default=[], metavar="TEXT", help="ends an answer; may repeat")
@@ -241,116 +256,20 @@ def _play(run: ExplorerRun) -> int:
     return 0
 
 
-def _feature_config(options: Any) -> FeatureRun:
-    from percepts.agents.explorers.feature_runs import FeatureRun
-    from percepts.envs.feature_world.text import FeaturePrompt
-    from percepts.envs.feature_world.worlds import world_config
-
-    names = ("values", "dimensions", "mode", "budget")
-    settings = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
-    prompt = FeaturePrompt(
-        reasoning=options.condition,
-        memory=options.memory,
-        self_correction=options.self_correction,
-        retries=options.retries,
-    )
-    world = world_config(options.world, **settings)
-    world.build().sets  # noqa: B018  # What does not fit together is said before there is a folder.
-    return FeatureRun(world=world, prompt=prompt, **_shared(options, PROGRAMS["feature-world"]))
-
-
-def _alchemy_config(options: Any) -> AlchemyRun:
-    from percepts.agents.explorers.alchemy_runs import AlchemyRun
-    from percepts.agents.explorers.contexts import ContextMemory
-    from percepts.agents.explorers.language import LanguagePlayer
-    from percepts.envs.alchemy.text import TextAlchemy, text_table
-
-    table = text_table(options.trials, options.switch, options.level, steps=options.steps)
-    game = TextAlchemy.Config(
-        table=table, told=options.told, announced=options.announced, reasoning=options.condition
-    )  # fmt: skip
-    if options.summaries is not None and not Path(options.summaries).is_dir():
-        raise usage(f"no folder '{options.summaries}' with summaries", "--summaries RUN, a run with this seed")
-    shared = _shared(options, PROGRAMS["text-alchemy"])
-    memory = ContextMemory(
-        history=options.history, summary=options.summary, every=options.every, style=options.style
-    )  # fmt: skip
-    player = LanguagePlayer.Config(
-        memory=memory,
-        asking=shared["asking"],
-        self_correction=options.self_correction,
-        retries=options.retries,
-    )
-    return AlchemyRun(game=game, player=player, memory=options.recall, summaries=options.summaries, **shared)
-
-
-def _shared(options: Any, program: str) -> dict[str, Any]:
-    """What runs in all worlds say."""
-    from percepts.agents.explorers.language import Asking
-    from percepts.foundation.ledger import Ledger, Price
-    from percepts.foundation.limits import Limited
-    from percepts.foundation.retries import Retrying
-    from percepts.foundation.service import Service
-
-    model = _model(options)
-    agent = options.agent or ("model" if model is not None else program)
-    if agent == "model" and model is None:
-        raise usage("no model is named", "--model NAME, or OPENAI_MODEL in the environment, or --local MODEL")
-    if agent != "model" and model is not None:
-        raise usage(f"--agent {agent} beside a model", f"--agent {agent} alone, or the model alone")
-    if options.spend is not None and options.price is None:
-        raise usage("--spend without what tokens cost", "--price READ,WRITTEN, of a million tokens")
-    name = "" if model is None else str(getattr(model, "called", None) or model.model)
-    prices = {name: Price(prompt=options.price[0], completion=options.price[1])} if options.price else {}
-    return {
-        "agent": agent,
-        "model": model,
-        "service": Service(
-            retries=Retrying.Config(tries=options.tries),
-            ledger=Ledger.Config(prices=prices, budget=options.spend),
-            limits=Limited.Config(
-                requests_per_minute=options.requests_per_minute, tokens_per_minute=options.tokens_per_minute
-            ),
-        ),
-        "asking": Asking(
-            temperature=options.temperature,
-            max_tokens=options.max_tokens,
-            stop=tuple(options.stop),
-            seed=options.seed,
-            workers=options.at_once,
-        ),
-        "episodes": options.episodes,
-        "seed": options.seed,
-        "at_once": options.at_once,
-    }
-
-
-def _model(options: Any) -> Any:
-    """The language model that the options name; None where a program plays."""
-    from percepts.foundation.openai_server import server_settings
-    from percepts.foundation.transformers_local import LocalModel
-
-    if options.local is not None:
-        if options.model is not None or options.base_url is not None:
-            raise usage("--local beside --model or --base-url", "one of them")
-        return LocalModel.Config(model=options.local, batch=options.at_once)
-    # The environment names a model for whoever asks for one, and turns no program into it.
-    if options.model is None and options.base_url is None and options.agent != "model":
-        return None
-    import dataclasses
-
-    server = server_settings(options.model, options.base_url)
-    return dataclasses.replace(
-        server,
-        timeout=options.timeout,
-        called=options.called,
-        limit_field=options.limit_field,
-        sends_seed=not options.no_seed,
-    )
-
-
 def _names(text: str) -> tuple[str, ...]:
     return tuple(part for part in text.split(",") if part)
+
+
+def _extra(text: str) -> tuple[str, Any]:
+    import json
+
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise usage(f"--extra {text}", "--extra NAME=VALUE, such as reasoning_effort=low")
+    try:
+        return name, json.loads(value)
+    except ValueError:
+        return name, value
 
 
 def _price(text: str) -> tuple[float, float]:

@@ -176,8 +176,9 @@ def _world(run: Shown) -> str:
     rule = f"{world.k} of {world.n} feature{'s' if world.n > 1 else ''} of {', '.join(world.dimensions)}"
     values = world.values if isinstance(world.values, int) else "/".join(map(str, world.values))
     objects = "" if world.objects is None else f", {world.objects} objects"
+    noise = f"; {world.noise:g} of tests err" if world.noise else ""
     # The curve has a place for every test of the budget, which the settings may leave to the world.
-    return f"{rule}; {values} values{objects}; {world.mode}; budget {len(run.summary['success_curve'])}"
+    return f"{rule}; {values} values{objects}{noise}; {world.mode}; budget {len(run.summary['success_curve'])}"
 
 
 def _game(run: Shown) -> str:

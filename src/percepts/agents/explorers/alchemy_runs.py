@@ -14,6 +14,7 @@ import torch
 
 from percepts.agents.alchemy.searching import Memory as Recall
 from percepts.agents.explorers.alchemy_scores import judge, judgement_json, learns
+from percepts.agents.explorers.demonstrations import Demonstrations, system_texts
 from percepts.agents.explorers.dialogue import Answer, Exchange, PlayedText, TextAgent, play_text
 from percepts.agents.explorers.language import LanguagePlayer, summaries_of
 from percepts.agents.explorers.replays import Replayed, TurnLog
@@ -55,10 +56,10 @@ class TextAlchemyRun(ExplorerRun):
     def play_some(self, numbers: Sequence[int], sitting: Sitting) -> list[dict[str, Any]]:
         """See `runs.ExplorerRun`."""
         game: TextAlchemy = self.config.game.build()
-        seeds, system = [self.seed_of(number) for number in numbers], game.instructions()
+        seeds = [self.seed_of(number) for number in numbers]
         logs = [
             sitting.recording(number, system, {"world": "text Alchemy", "agent": self.config.called, "seed": seed})
-            for number, seed in zip(numbers, seeds)
+            for number, seed, system in zip(numbers, seeds, system_texts(game, self.config.demonstrations, seeds))
         ]
         agent = self._agent(game, sitting, seeds, logs)
 
@@ -139,12 +140,19 @@ class AlchemyRun(ExplorerConfig):
             raise ConfigError(f"no agent is called '{self.agent}'{hint}", "one of " + ", ".join(ALCHEMY_AGENTS))
         if self.agent != MODEL:
             text_player(self.agent, self.game.build(), self.memory, self.seed)
+        if self.demonstrations is not None:
+            text_player(self.demonstrations.by, self.game.build())
         if self.summaries is not None and (self.agent != MODEL or self.player.memory.summary == "none"):
             raise ConfigError(
                 "summaries of another run for a player who is shown none", "a model, and summary='replace' or 'augment'"
             )
         if self.player.asking != self.asking:
             raise ConfigError("a player that asks in another way than its run", "equal settings of `asking`")
+
+    @property
+    def demonstrations(self) -> Demonstrations | None:
+        """What who plays is shown before; programs need nothing."""
+        return self.player.demonstrations if self.agent == MODEL else None
 
     @property
     def switch(self) -> int | None:

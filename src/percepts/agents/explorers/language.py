@@ -21,6 +21,7 @@ from percepts.agents.explorers.contexts import (
     new_messages,
     summary_question,
 )
+from percepts.agents.explorers.demonstrations import Demonstrations, system_texts
 from percepts.agents.explorers.dialogue import Answer, Exchange
 from percepts.core.config import Config, Configurable
 from percepts.core.errors import ConfigError
@@ -90,12 +91,14 @@ class Sitting:
 
     Attributes:
         seed: of the game.
+        system: the instructions, with what is demonstrated.
         context: what the model is shown of the past.
         scene: the last turn; None at the beginning.
         written: summaries so far.
     """
 
     seed: int
+    system: str
     context: Context = field(default_factory=Context)
     scene: Scene | None = None
     written: int = 0
@@ -106,7 +109,7 @@ class LanguagePlayer(Configurable):
 
     Args:
         model: who plays.
-        game: that is played; its instructions are the system message.
+        game: that is played; its instructions are the system message, with demonstrations if there are any.
         writer: who writes the summaries; the model itself if None.
         given: summaries by seed of the game, in their order, that are shown instead of any that would be written.
     """
@@ -117,12 +120,14 @@ class LanguagePlayer(Configurable):
 
         Attributes:
             memory: what is kept of the past.
+            demonstrations: what the model watches before it plays; None for nothing.
             asking: how the model is asked.
             self_correction: every reply is shown to the model again, to check it.
             retries: how often a reply that comes to nothing may be mended before it costs a step.
         """
 
         memory: ContextMemory = field(default_factory=ContextMemory)
+        demonstrations: Demonstrations | None = None
         asking: Asking = field(default_factory=Asking)
         self_correction: bool = False
         retries: int = 1
@@ -146,7 +151,8 @@ class LanguagePlayer(Configurable):
 
     def start(self, seeds: Sequence[int]) -> list[Sitting]:
         """See `dialogue.TextAgent`."""
-        return [Sitting(seed) for seed in seeds]
+        systems = system_texts(self.game, self.config.demonstrations, seeds)
+        return [Sitting(seed, text) for seed, text in zip(seeds, systems)]
 
     def act(self, texts: Sequence[str | None], state: list[Sitting]) -> tuple[list[Answer], list[Sitting]]:
         """See `dialogue.TextAgent`.
@@ -160,7 +166,7 @@ class LanguagePlayer(Configurable):
             turn.context = turn.sitting.context.with_scene(memory, turn.scene, turn.sitting.scene)
         self._summarise([turn for turn in turns if turn.context.due(memory)])
         for turn in turns:
-            turn.messages = conversation(memory, self.game.instructions(), turn.context, turn.text)
+            turn.messages = conversation(memory, turn.sitting.system, turn.context, turn.text)
         self._ask(turns, "act")
         if self.config.self_correction:
             self._check(turns)
@@ -247,7 +253,9 @@ class _Turn:
         """The game from the player's side once the reply is given. What was said to mend it is forgotten."""
         shown = self.messages[1 + len(self.context.history)]
         context = self.context.with_turn(memory, shown, self.reply)
-        return Sitting(self.sitting.seed, replace(context, sent=tuple(self.sent)), self.scene, self.written)
+        return replace(
+            self.sitting, context=replace(context, sent=tuple(self.sent)), scene=self.scene, written=self.written
+        )
 
 
 def summaries_of(transcript: Transcript) -> list[str]:

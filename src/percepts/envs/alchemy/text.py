@@ -119,7 +119,10 @@ class TextAlchemy(Configurable):
 
     def reset(self, seeds: Sequence[int]) -> TextState:
         """The first game of each seed: the episodes that the table draws from it."""
-        table = self.table.reset(seeds)
+        return self.begin(self.table.reset(seeds))
+
+    def begin(self, table: TableState) -> TextState:
+        """The first turns at tables that nobody has acted on."""
         return TextState(table, self._scenes(table, [None] * len(table), [None] * len(table)))
 
     def texts(self, state: TextState) -> list[str | None]:
