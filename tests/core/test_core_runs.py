@@ -13,7 +13,7 @@ import pytest
 from percepts.core import tables
 from percepts.core.config import Config
 from percepts.core.errors import PerceptsError, RunError
-from percepts.core.runs import Run, find_runs
+from percepts.core.runs import Run, find_runs, git_commit
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -104,3 +104,25 @@ def test_tables(run: Run, tmp_path: Path):
     assert "lr" in tables.run_difference(run, other)
     assert "preset" in tables.run_details(run)
     assert tables.run_list([]) == ""
+
+
+def test_the_commit_says_whether_code_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    def git(*words: str) -> str:
+        who = ("-c", "user.name=A", "-c", "user.email=a@b.c")
+        return subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
+
+    code = tmp_path / "src" / "percepts" / "core" / "runs.py"
+    code.parent.mkdir(parents=True)
+    for file in (code, tmp_path / "RESULTS.md"):
+        file.write_text("as it was")
+    monkeypatch.setattr("percepts.core.runs.__file__", str(code))
+    git("init", "-q")
+    assert git_commit() is None
+    git("add", ".")
+    git("commit", "-qm", "Begin")
+    commit = git("rev-parse", "--short=12", "HEAD").strip()
+    (tmp_path / "RESULTS.md").write_text("written anew by a study")
+    (tmp_path / "src" / "notes.txt").write_text("nobody added this")
+    assert git_commit() == commit
+    code.write_text("changed")
+    assert git_commit() == commit + "+"

@@ -219,7 +219,7 @@ def provenance() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit of the percepts checkout, with '+' where it has uncommitted changes; None outside of a checkout."""
+    """The commit of the percepts checkout, with '+' where its code has uncommitted changes; None outside of a checkout."""
 
     def git(*words: str) -> str:
         here = Path(__file__).parent
@@ -231,7 +231,9 @@ def git_commit() -> str | None:
         # A checkout of another project may surround an installed percepts: only our own counts.
         if not (Path(git("rev-parse", "--show-toplevel")) / "src" / "percepts").is_dir():
             return None
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if git("status", "--porcelain", "-uno") else "")
+        # Results and documents that a study has just written anew change nothing of what it measures.
+        changed = git("status", "--porcelain", "-uno", "--", ":/src")
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
     except (OSError, subprocess.SubprocessError):
         return None
 
