@@ -219,7 +219,7 @@ def provenance() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit of the percepts checkout, with '+' where its code has uncommitted changes; None outside of a checkout."""
+    """The commit of the percepts checkout, with '+' where its code has uncommitted changes; None outside of one."""
 
     def git(*words: str) -> str:
         here = Path(__file__).parent
