@@ -172,6 +172,17 @@ def test_a_budget_is_kept(server: FailingServer, tmp_path: Path, capsys: pytest.
         (["feature-world", "--model", "m"], "--base-url URL"),
         (["text-alchemy", "--model", "m", "--summaries", "nowhere"], "no folder 'nowhere'"),
         (["feature-world", "--values", "1"], "values = (1, 1, 1)"),
+        (["feature-world", "--values", "3", "--objects", "2"], "more objects"),
+        (["feature-world", "--objects", "9", "--object-sets", "0"], "0 sets"),
+        (["feature-world", "--noise", "1.5"], "noise = 1.5"),
+        (["feature-world", "--object-sets", "4"], "object_sets = 4 of all objects"),
+        (["feature-world", "--model", "m", "--extra", "low"], "--extra NAME=VALUE"),
+        (["feature-world", "--local", "here", "--extra", "a=1"], "--extra for a model in this process"),
+        (["feature-world", "--extra", "a=1"], "--extra is for language models"),
+        (["text-alchemy", "--demonstrations", "2"], "--demonstrations is for language models"),
+        (["text-alchemy", "--model", "m", "--demonstrated-as", "log"], "Try: --demonstrations N"),
+        (["text-alchemy", "--model", "m", "--demonstrations", "0"], "trials = 0"),
+        (["text-alchemy", "--model", "m", "--demonstrations", "1", "--demonstrator", "orcle"], "did you mean 'oracle'"),
         (["text-alchemy", "--level", "no-botleneck"], "did you mean 'no-bottleneck'"),
         (["text-alchemy", "--switch", "10"], "a switch after 10"),
         (["text-alchemy", "--agent", "notebook", "--level", "rotation-no-bottleneck"], "rotates"),
@@ -201,6 +212,39 @@ def test_servers_that_differ_can_be_asked(server: FailingServer, tmp_path: Path)
     assert server.requests[-1]["max_completion_tokens"] == 9
     assert not {"seed", "max_tokens"} & set(server.requests[-1])
     assert ExplorerRun.open(tmp_path / "other").config.service.limits.tokens_per_minute == 90000
+
+
+def test_further_fields_of_requests_are_json_or_texts(server: FailingServer, tmp_path: Path):
+    server.will(says("TEST: red cube smooth"))
+    words = ["--values", "3", "--episodes", "1", "--budget", "1", "--out", str(tmp_path / "run")]
+    extra = ["reasoning_effort=low", 'chat_template_kwargs={"enable_thinking": false}', "top_k=20", "note=a=b"]
+    given = [word for one in extra for word in ("--extra", one)]
+    assert main(["explore", "feature-world", "--model", "m", "--base-url", server.url, *words, *given]) == 0
+    sent = server.requests[-1]
+    assert (sent["reasoning_effort"], sent["top_k"], sent["note"]) == ("low", 20, "a=b")
+    assert sent["chat_template_kwargs"] == {"enable_thinking": False}
+
+
+def test_feature_worlds_with_few_objects_and_errors(tmp_path: Path):
+    words = ["--objects", "20", "--object-sets", "7", "--noise", "0.25", "--mode", "answer", "--episodes", "6"]
+    assert main(["explore", "feature-world", *words, "--out", str(tmp_path / "run")]) == 0
+    world = ExplorerRun.open(tmp_path / "run").config.world
+    assert (world.objects, world.object_sets, world.noise) == (20, 7, 0.25)
+    system = read_transcript(tmp_path / "run" / "episodes" / "0000.jsonl").turns[0].messages[0].text
+    assert system.count("\n") >= 20
+    page = (tmp_path / "run" / "report.html").read_text()
+    assert "20 objects; 0.25 of tests err; answer" in page
+
+
+def test_demonstrations_from_the_command_line(server: FailingServer, tmp_path: Path):
+    server.will(says("ACTION: end the trial"))
+    words = ["--trials", "1", "--episodes", "1", "--demonstrations", "2", "--demonstrator", "sampling"]
+    words += ["--demonstrated-rules", "same", "--demonstrated-as", "log", "--out", str(tmp_path / "run")]
+    assert main(["explore", "text-alchemy", "--model", "m", "--base-url", server.url, *words]) == 0
+    told = server.requests[-1]["messages"][0]
+    assert told["role"] == "system"
+    assert "how another player played 2 trials under the rules of your game" in told["content"]
+    assert "Trial 2 is over." in told["content"]
 
 
 @pytest.mark.parametrize(

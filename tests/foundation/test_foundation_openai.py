@@ -295,3 +295,11 @@ def test_settings_come_from_arguments_or_the_environment() -> None:
     for wrong in ({"model": ""}, {"model": "m", "timeout": 0.0}, {"model": "m", "limit_field": "tokens"}):
         with pytest.raises(ConfigError):
             OpenAIServer.Config(**wrong)
+
+
+@pytest.mark.parametrize(
+    ("name", "instead"), [("model", "`model`"), ("seed", "when asking"), ("api_key", "in the environment")]
+)
+def test_further_fields_do_not_replace_what_recordings_go_by_and_hold_no_key(name: str, instead: str):
+    with pytest.raises(ConfigError, match=f"'{name}' among further fields.*{instead}"):
+        OpenAIServer.Config(model="m", extra={name: 1})

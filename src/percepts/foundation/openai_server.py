@@ -28,6 +28,17 @@ from percepts.foundation.model import Completion, Message, Settings, clean, cut,
 from percepts.foundation.openai_answers import Failure, failure, read_answer
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_SAID = "the setting of that name when asking"
+_NOT_EXTRA = {
+    "model": "the setting `model`",
+    "messages": "the messages themselves",
+    "stream": "answers as a whole",
+    "n": "a question for each answer, with seeds of their own",
+    **dict.fromkeys(("temperature", "max_tokens", "seed", "stop", "logprobs"), _SAID),
+    "max_completion_tokens": "max_tokens, and limit_field='max_completion_tokens'",
+    **dict.fromkeys(("api_key", "key", "authorization"), "the key in the environment, which no file holds"),
+}
+"""Fields of a request that further ones may not replace, as recordings would not know, and what to do instead."""
 
 
 class OpenAIServer(Configurable):
@@ -69,6 +80,9 @@ class OpenAIServer(Configurable):
             _check_url(self.base_url)
             if not 0 < self.timeout < float("inf"):
                 raise ConfigError(f"timeout = {self.timeout}", "a number of seconds above 0")
+            for name, instead in _NOT_EXTRA.items():
+                if name in self.extra:
+                    raise ConfigError(f"'{name}' among further fields of the request", fix=instead)
 
     def __init__(self, config: Config, key: str | None = None) -> None:
         self.config = config
