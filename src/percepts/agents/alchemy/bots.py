@@ -8,6 +8,7 @@ random stream of its own, which is the bot's state, so that what it does does no
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -26,8 +27,8 @@ SATISFIED = 2
 """The random heuristic leaves stones alone that show this or more."""
 
 
-class Bot:
-    """What bots share: how actions are numbered, and a stream for every episode.
+class Bot(ABC):
+    """What players of the symbolic game share: how actions are numbered, and a stream for every episode.
 
     Args:
         table: whose actions.
@@ -42,14 +43,22 @@ class Bot:
         """The state at the beginning of the episodes with these seeds."""
         return Streams.of(seeds, "alchemy bot", self.seed)
 
+    @abstractmethod
     def act(self, observation: Observation, state: Any = None) -> tuple[Tensor, Any]:
         """The actions, and the state after them; see `agents.agent.Agent`."""
+
+
+class SimpleBot(Bot):
+    """Bots that choose by what the ordinary observation shows."""
+
+    def act(self, observation: Observation, state: Any = None) -> tuple[Tensor, Any]:
+        """See `Bot`."""
         state = self.start(range(len(observation["symbolic"]))) if state is None else state
         return self.choose(read(observation, self.table.config.stones, self.table.config.potions), state)
 
+    @abstractmethod
     def choose(self, seen: TableView, state: Any) -> tuple[Int64[Tensor, " batch"], Any]:
         """The same on what was read from the observation."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True)
@@ -92,7 +101,7 @@ class Actions:
         return self.bank(stone) + 1 + potion
 
 
-class NoOp(Bot):
+class NoOp(SimpleBot):
     """Does nothing."""
 
     def choose(self, seen: TableView, state: Streams) -> tuple[Int64[Tensor, " batch"], Streams]:
@@ -100,7 +109,7 @@ class NoOp(Bot):
         return torch.full_like(seen.reward[:, 0], self.actions.nothing), state
 
 
-class UniformRandom(Bot):
+class UniformRandom(SimpleBot):
     """Any of the actions, all alike."""
 
     def choose(self, seen: TableView, state: Streams) -> tuple[Int64[Tensor, " batch"], Streams]:
@@ -109,7 +118,7 @@ class UniformRandom(Bot):
         return (number * len(self.actions)).long(), streams
 
 
-class CashOnly(Bot):
+class CashOnly(SimpleBot):
     """Banks the stones that show a positive reward, in the order of their slots, and touches no potion."""
 
     def choose(self, seen: TableView, state: Streams) -> tuple[Int64[Tensor, " batch"], Streams]:
@@ -117,7 +126,7 @@ class CashOnly(Bot):
         return bank_positive(seen, self.actions), state
 
 
-class RandomHeuristic(Bot):
+class RandomHeuristic(SimpleBot):
     """The paper's: a random potion for a random stone, as long as there are potions and stones that are not gold; then
     positive stones are banked."""
 
@@ -143,7 +152,7 @@ class Place:
     step: Int64[Tensor, " batch"]
 
 
-class Replay(Bot):
+class Replay(SimpleBot):
     """Does again what matrices of events say, one event after another, and nothing once they are over.
 
     Args:

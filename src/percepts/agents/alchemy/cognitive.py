@@ -25,6 +25,7 @@ is replaced by a uniformly random one, from which, as in the notebook, nothing i
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -88,7 +89,7 @@ class Learned:
     step: Int64[Tensor, " batch"]
 
 
-class Learner:
+class Learner(ABC):
     """What the models share: they look at what their last action did, and choose.
 
     Args:
@@ -164,9 +165,9 @@ class Learner:
         effective[rows, potion] |= after != before
         return replace(state, outcome=outcome, effective=effective)
 
+    @abstractmethod
     def worth(self, state: Learned, latent: Latent) -> Float64[Tensor, "batch actions"]:
         """Values of doing nothing, then of every stone in the cauldron and in every potion, as actions are numbered."""
-        raise NotImplementedError
 
     def _choose(
         self, worth: Float64[Tensor, "batch actions"], latent: Latent, unit: Float64[Tensor, " batch"]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+from abc import abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -118,9 +119,9 @@ class Believer(Bot):
         step = following(mind.step, action, config.steps, self.actions)
         return action, dataclasses.replace(mind, step=step, seen=seen, action=action)
 
+    @abstractmethod
     def plan(self, seen: TableView, mind: Mind) -> Int64[Tensor, " batch"]:
         """The actions, given what is seen and believed."""
-        raise NotImplementedError
 
     def learned(self, seen: TableView, mind: Mind) -> Mind:
         """The mind after a look at what came of the last action."""

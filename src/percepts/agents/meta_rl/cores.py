@@ -11,6 +11,7 @@ dictionary of tensors, dimension 0 = arenas; it is that of an episode, and begin
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
 
 import torch
@@ -25,7 +26,7 @@ State = dict[str, Tensor]
 """What a core remembers: by name, dimension 0 = arenas."""
 
 
-class Core(nn.Module):
+class Core(nn.Module, ABC):
     """What all cores have.
 
     Attributes:
@@ -38,6 +39,7 @@ class Core(nn.Module):
         """The state at the start of episodes."""
         return {}
 
+    @abstractmethod
     def forward(
         self, inputs: Float[Tensor, "steps batch numbers"], state: State, first: Bool[Tensor, "steps batch"]
     ) -> tuple[Float[Tensor, "steps batch features"], State]:
@@ -48,7 +50,6 @@ class Core(nn.Module):
             state: before the first of them.
             first: where an episode begins, and what was remembered is forgotten.
         """
-        raise NotImplementedError
 
 
 class FeedForward(Core, Configurable):

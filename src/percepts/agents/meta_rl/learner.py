@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -63,7 +64,7 @@ class LearnerSettings(BaseConfig):
             raise ConfigError(f"value = {self.value}", "a positive weight")
 
 
-class Learner:
+class Learner(ABC):
     """Changes a network so that it earns more.
 
     Args:
@@ -103,9 +104,9 @@ class Learner:
         self.done += 1
         return found
 
+    @abstractmethod
     def update(self, rollout: Rollout, generator: torch.Generator) -> dict[str, float]:
         """What `learn` does, at a learning rate that is set."""
-        raise NotImplementedError
 
     def descend(self, loss: Float[Tensor, ""]) -> None:
         """One step of the optimiser.

@@ -13,8 +13,8 @@ the last two. The algebra is that of dm_alchemy's event trackers.
 from __future__ import annotations
 
 import itertools
+from abc import ABC, abstractmethod
 from dataclasses import dataclass
-from typing import Protocol
 
 import torch
 from jaxtyping import Bool, Int64
@@ -50,20 +50,12 @@ class Occurrence:
         return self.start != NEVER
 
 
-class Event(Protocol):
+class Event(ABC):
     """Something that may have happened in a trial."""
 
+    @abstractmethod
     def occurrence(self, events: Events) -> Occurrence:
         """When it happened first."""
-
-    def occurs(self, events: Events) -> Bool[Tensor, "*batch"]:
-        """Whether it happened."""
-
-
-class _Event:
-    def occurrence(self, events: Events) -> Occurrence:
-        """When it happened first."""
-        raise NotImplementedError
 
     def occurs(self, events: Events) -> Bool[Tensor, "*batch"]:
         """Whether it happened."""
@@ -71,7 +63,7 @@ class _Event:
 
 
 @dataclass(frozen=True)
-class SingleEvent(_Event):
+class SingleEvent(Event):
     """A stone meets one of some potions, for the first time.
 
     Attributes:
@@ -105,7 +97,7 @@ class SingleEvent(_Event):
 
 
 @dataclass(frozen=True)
-class AnyOrder(_Event):
+class AnyOrder(Event):
     """All of some events happen, whichever first."""
 
     events: tuple[Event, ...]
@@ -118,7 +110,7 @@ class AnyOrder(_Event):
 
 
 @dataclass(frozen=True)
-class Ordered(_Event):
+class Ordered(Event):
     """All of some events happen, none beginning before the one before it has ended.
 
     Of every event only its first occurrence counts, as in the original: a stone that was banked before it met a potion
