@@ -19,6 +19,7 @@ NAMES = (
     "segmentation",
     "rasteriser",
     "spriteworld",
+    "planning",
     "alchemy",
     "solvers",
     "feature_world",

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
+from collections.abc import Callable
 from typing import Literal
 
 from torch import Tensor, nn
@@ -12,8 +14,9 @@ from percepts.core.errors import ConfigError
 ActivationName = Literal["relu", "tanh", "elu", "leaky_relu"]
 Initialisation = Literal["torch", "glorot"]
 
-_ACTIVATIONS: dict[str, type[nn.Module]] = {
-    "relu": nn.ReLU,
+_ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
+    # In place: what a linear, convolutional or normalising layer gave is needed by nobody else, its gradient included.
+    "relu": functools.partial(nn.ReLU, inplace=True),
     "tanh": nn.Tanh,
     "elu": nn.ELU,
     "leaky_relu": nn.LeakyReLU,
@@ -21,7 +24,7 @@ _ACTIVATIONS: dict[str, type[nn.Module]] = {
 
 
 def activation(name: ActivationName) -> nn.Module:
-    """The activation called `name`.
+    """The activation called `name`, for what a layer before it made: it may overwrite that.
 
     Raises:
         ConfigError: there is none of that name.

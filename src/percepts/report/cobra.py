@@ -28,7 +28,7 @@ from percepts.report.sections.cobra_record import configuration, reproduction, s
 from percepts.report.sections.cobra_vision import vision
 from percepts.report.svg import short
 from percepts.training.catalogue import load_rooms
-from percepts.training.setup import computing_threads
+from percepts.training.setup import computing
 
 SECTIONS: tuple[Callable[[PipelineMaterial], Shown | None], ...] = (
     tasks,
@@ -62,7 +62,7 @@ def report_pipeline(folder: Path | str, *, seed: int = 0) -> Path:
     """
     load_rooms()
     agent = CobraAgent.open(folder)
-    with computing_threads(agent.config.threads), torch.no_grad():
+    with computing(agent.config.threads), torch.no_grad():
         material = gather_pipeline(agent, seed)
         shown = [one for make in SECTIONS if (one := make(material)) is not None]
         page = render_pipeline(material, shown)

@@ -63,7 +63,7 @@ from percepts.studies.cobra_ablations_measures import (
 )
 from percepts.studies.pipelines import train_sharing
 from percepts.studies.study import Claim, Results, Scale, Study
-from percepts.training.setup import computing_threads
+from percepts.training.setup import computing
 
 SWAPPED = (POSITION, SORTING)
 """One task that is soon learned, and one whose reward is not, after equally many steps."""
@@ -109,7 +109,7 @@ def ablate(folder: Path, size: Sizes) -> dict[str, Any]:
     agents = train_sharing(wanted, folder, size.workers)
     found: dict[str, Any] = {}
     whole = {seed: agents[f"{CURIOUS}, seed {seed}"] for seed in size.seeds}
-    with computing_threads(1):
+    with computing(1):
         for name, agent in agents.items():
             arm, seed = name.rsplit(", seed ", 1)
             found.setdefault(arm, {})[seed] = {**measured(agent), "tested": dynamics_errors(agent, size.arenas)}

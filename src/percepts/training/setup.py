@@ -57,9 +57,10 @@ def settle_process(training: Training) -> None:
 
 
 @contextlib.contextmanager
-def computing_threads(count: int | None) -> Iterator[None]:
+def computing(count: int | None) -> Iterator[None]:
     """Let torch compute with so many threads for a while; None: as many as it does. Small networks lose time with more
-    than one."""
+    than one. Freed memory is kept, then and later."""
+    keep_memory()
     before = torch.get_num_threads()
     try:
         torch.set_num_threads(count or before)

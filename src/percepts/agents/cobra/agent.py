@@ -43,7 +43,7 @@ from percepts.envs.spriteworld.configs import MODES, TEST, TRAIN, SpriteworldCon
 from percepts.training import experiment as experiments
 from percepts.training.checkpoint import checkpoints, latest_intact, load_weights
 from percepts.training.engine import Outcome
-from percepts.training.setup import computing_threads, device_of
+from percepts.training.setup import computing, device_of
 
 __all__ = ["CobraAgent", "TrainedVision"]
 
@@ -161,7 +161,7 @@ class CobraAgent(Configurable):
             seed=self.config.seed,
         )
         stage = stages.Stage("exploration", self.explore_path, settings, self._seen_by("the exploration"))
-        with computing_threads(self.config.threads):
+        with computing(self.config.threads):
             return stages.carry_out(stage, lambda: settings.build_learning(self.encoder(), self._device))
 
     def train_task(self, task: str) -> stages.StageOutcome:
@@ -172,7 +172,7 @@ class CobraAgent(Configurable):
             RunError: the exploration is not finished; else as of `stages.carry_out`.
         """
         stage, settings = self.task_stage(task), self._task_run(task)
-        with computing_threads(self.config.threads):
+        with computing(self.config.threads):
             return stages.carry_out(stage, lambda: settings.build_learning(*self.frozen(), self._device))
 
     def evaluate(
@@ -192,7 +192,7 @@ class CobraAgent(Configurable):
             RunError: the task is not learned yet.
         """
         environment = self.environment(task, mode)
-        with computing_threads(self.config.threads):
+        with computing(self.config.threads):
             agent, learned = self.agent(task, planner), self._learned(task)
             count = self.config.episodes if episodes is None else episodes
             score = evaluate(agent, environment, count, self.config.seed)

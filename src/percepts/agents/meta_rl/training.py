@@ -39,7 +39,7 @@ from percepts.core.random import derive_seed, torch_generator
 from percepts.core.runs import Run
 from percepts.envs.alchemy.table import Table
 from percepts.training.checkpoint import load_weights, on_cpu
-from percepts.training.setup import computing_threads, device_of, keep_memory
+from percepts.training.setup import computing, device_of
 
 AT_ONCE = 256
 """Episodes of an evaluation side by side; memories of whole episodes are large."""
@@ -189,8 +189,7 @@ def train(config: AlchemyTraining.Config, path: Path | str) -> StageOutcome:
     Raises:
         PerceptsError: as of `stages.carry_out`.
     """
-    keep_memory()
-    with computing_threads(config.threads):
+    with computing(config.threads):
         return stages.carry_out(stage_of(config, path), lambda: config.build())
 
 
