@@ -253,6 +253,17 @@ def test_the_key_is_in_no_error_log_configuration_or_representation(
 
 
 @needs_client
+def test_answers_that_repeat_the_key_are_told_without_it(server: FailingServer) -> None:
+    spoken = {"content": f"You sent {KEY}!", "reasoning_content": f"Bearer {KEY}?"}
+    logprobs = {"content": [{"token": KEY, "logprob": -1.0}]}
+    server.will(answers({"choices": [{"message": spoken, "logprobs": logprobs}]}), says("none of them"))
+    answer = client(server).complete(HELLO)
+    assert (answer.text, answer.reasoning, answer.tokens) == ("You sent …!", "Bearer …?", None)
+    # What servers of one's own take for a key is a word like others.
+    assert client(server, key="none").complete(HELLO).text == "none of them"
+
+
+@needs_client
 def test_no_half_of_a_key_is_told_where_words_are_cut(server: FailingServer) -> None:
     for filling in range(SHOWN - len(KEY) - 20, SHOWN, 6):
         words = "." * filling + KEY

@@ -28,6 +28,8 @@ from percepts.foundation.model import Completion, Message, Settings, clean, cut,
 from percepts.foundation.openai_answers import Failure, failure, read_answer
 
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
+_LEAST_SECRET = 12
+"""Characters of a key that could not be a word as well."""
 _SAID = "the setting of that name when asking"
 _NOT_EXTRA = {
     "model": "the setting `model`",
@@ -116,6 +118,7 @@ class OpenAIServer(Configurable):
         completion = read_answer(answer, self.name, messages, seconds, self._key.hidden_in)
         if isinstance(completion, Failure):
             raise completion.error(self._key.hidden_in)
+        completion = self._key.kept_out_of(completion)
         # Some servers leave the stop text in, and some know none.
         text, stopped = cut(completion.text, settings.get("stop") or ())
         return replace(completion, text=text, finish_reason="stop") if stopped else completion
@@ -183,6 +186,14 @@ class Key:
     def hidden_in(self, text: str) -> str:
         """`text` without the secret."""
         return text.replace(self._secret, "…") if self._secret else text
+
+    def kept_out_of(self, completion: Completion) -> Completion:
+        """An answer without the secret, should a server repeat it: answers are written to files. A short secret is
+        none, such as servers of one's own take, and may be a word of any answer."""
+        if len(self._secret) < _LEAST_SECRET or self._secret not in completion.text + completion.reasoning:
+            return completion
+        text, reasoning = self.hidden_in(completion.text), self.hidden_in(completion.reasoning)
+        return replace(completion, text=text, reasoning=reasoning, tokens=None)
 
 
 def server_settings(
