@@ -13,6 +13,7 @@ An index is whatever indexes a tensor: numbers, a mask, a slice.
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from typing import Any, ClassVar, Self
 
@@ -49,3 +50,10 @@ class TensorRows:
     def _each(self, change: Callable[[Any], Any]) -> Self:
         parts = {name: getattr(self, name) for name in self.__dataclass_fields__}
         return type(self)(**{name: None if part is None else change(part) for name, part in parts.items()})
+
+
+def row_counts(value: Any) -> set[int]:
+    """How many arenas the tensors of a state speak of: one number where it is whole."""
+    if dataclasses.is_dataclass(value):
+        return set().union(*(row_counts(getattr(value, field.name)) for field in dataclasses.fields(value)))
+    return {len(value)} if isinstance(value, Tensor) else set()

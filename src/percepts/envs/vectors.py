@@ -20,6 +20,7 @@ from torch import Tensor
 from percepts.core.errors import ConfigError, DataError
 from percepts.core.optional import require_package
 from percepts.envs.arguments import check_options, check_render_mode, checked_seed
+from percepts.envs.rows import row_counts
 
 require_package("gymnasium", extra="envs")
 
@@ -147,10 +148,10 @@ class TensorVectorEnv(VectorEnv[Arrays, Any, NDArray[Any]], Generic[State]):
         """Be where arenas of the same configuration were, as their `current` told: what follows is what followed there.
 
         Raises:
-            DataError: those of another number of arenas.
+            DataError: those of another number of arenas, all of them or some part.
         """
-        if len(state.finished) != self.num_envs:
-            raise DataError(f"the state of {len(state.finished)} arenas", f"that of {self.num_envs}")
+        if (found := row_counts(state)) != {self.num_envs}:
+            raise DataError(f"the state of {' and '.join(map(str, sorted(found)))} arenas", f"that of {self.num_envs}")
         self._state = state
 
     def reset(

@@ -138,13 +138,19 @@ def test_arenas_of_another_kind_do_not_go_on() -> None:
     few.reset(seed=0)
     others.reset(seed=0)
     here, those = envs.current, few.current
-    for mixed in (
-        dataclasses.replace(here, arena=those.arena),
-        dataclasses.replace(here, seeds=those.seeds),
-        dataclasses.replace(here, episodes=those.episodes),
-        dataclasses.replace(here, arena=others.state),
+    streams = dataclasses.replace(here.arena, streams=those.arena.streams)
+    for mixed, words in (
+        (those, "with 2 seeds; expected that of 3 arenas"),
+        (dataclasses.replace(here, arena=those.arena), "the state of 2 and 3 arenas; expected that of 3"),
+        (dataclasses.replace(here, seeds=those.seeds), "with 2 seeds"),
+        (dataclasses.replace(here, episodes=those.episodes), "2 and 3 arenas"),
+        (dataclasses.replace(here, arena=streams), "2 and 3 arenas"),
+        (
+            dataclasses.replace(here, arena=others.state),
+            "arenas of [0-9] sprites with 3 seeds; expected that of 3 arenas of [0-9] sprites",
+        ),
     ):
-        with pytest.raises(DataError, match="3 arenas of"):
+        with pytest.raises(DataError, match=words):
             envs.go_on(mixed)
     assert envs.seeds == (0, 1, 2)
     assert_same(envs.reset(seed=0)[0], first)

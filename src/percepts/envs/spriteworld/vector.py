@@ -125,14 +125,13 @@ class SpriteworldVectorEnv(TensorVectorEnv[Arenas]):
         """Be where arenas of the same configuration were, as their `current` told: what follows is what followed there.
 
         Raises:
-            DataError: those of another number of arenas or sprites.
+            DataError: those of another number of arenas, all of them or some part, or sprites.
         """
-        places = self.config.arena.generator.most
-        found = (len(state.arena), len(state.seeds), len(state.episodes), state.arena.sprites.present.shape[1])
-        if found != (*(self.num_envs,) * 3, places):
+        places, found = self.config.arena.generator.most, state.arena.sprites.present.shape[1]
+        if found != places or len(state.seeds) != self.num_envs:
             raise DataError(
-                f"{found[0]} states, {found[1]} seeds, {found[2]} episodes and {found[3]} sprites",
-                f"those of {self.num_envs} arenas of {places} sprites",
+                f"the state of arenas of {found} sprites with {len(state.seeds)} seeds",
+                f"that of {self.num_envs} arenas of {places} sprites",
             )
         super().go_on(state)
 
