@@ -147,7 +147,7 @@ def test_arenas_of_another_kind_do_not_go_on() -> None:
         (dataclasses.replace(here, arena=streams), "2 and 3 arenas"),
         (
             dataclasses.replace(here, arena=others.state),
-            "arenas of [0-9] sprites with 3 seeds; expected that of 3 arenas of [0-9] sprites",
+            "[0-9] sprites with 3 seeds; expected that of 3 arenas",
         ),
     ):
         with pytest.raises(DataError, match=words):
