@@ -173,7 +173,15 @@ def test_a_budget_is_kept(server: FailingServer, tmp_path: Path, capsys: pytest.
         (["text-alchemy", "--model", "m", "--summaries", "nowhere"], "no folder 'nowhere'"),
         (["feature-world", "--values", "1"], "values = (1, 1, 1)"),
         (["feature-world", "--values", "3", "--objects", "2"], "more objects"),
+        (["feature-world", "--values", "3", "--objects", "2"], "--any-objects"),
         (["feature-world", "--objects", "9", "--object-sets", "0"], "0 sets"),
+        (["feature-world", "--objects", "20", "--object-sets", "50000000"], "1 to 10000 sets of 1 to 125 objects"),
+        (["feature-world", "--model", "m", "--extra", "a=1", "--extra", "a=2"], "--extra a=… twice"),
+        (["feature-world", "--model", "m", "--extra", "stream=true"], "read one at a time, and whole"),
+        (
+            ["text-alchemy", "--model", "m", "--level", "fixed", "--demonstrations", "1"],
+            "--demonstrated-rules same",
+        ),
         (["feature-world", "--noise", "1.5"], "noise = 1.5"),
         (["feature-world", "--object-sets", "4"], "object_sets = 4 of all objects"),
         (["feature-world", "--model", "m", "--extra", "low"], "--extra NAME=VALUE"),
@@ -226,10 +234,11 @@ def test_further_fields_of_requests_are_json_or_texts(server: FailingServer, tmp
 
 
 def test_feature_worlds_with_few_objects_and_errors(tmp_path: Path):
-    words = ["--objects", "20", "--object-sets", "7", "--noise", "0.25", "--mode", "answer", "--episodes", "6"]
+    words = ["--objects", "20", "--object-sets", "7", "--noise", "0.25", "--mode", "answer", "--any-objects"]
+    words += ["--episodes", "6"]
     assert main(["explore", "feature-world", *words, "--out", str(tmp_path / "run")]) == 0
     world = ExplorerRun.open(tmp_path / "run").config.world
-    assert (world.objects, world.object_sets, world.noise) == (20, 7, 0.25)
+    assert (world.objects, world.object_sets, world.noise, world.distinguishing) == (20, 7, 0.25, False)
     system = read_transcript(tmp_path / "run" / "episodes" / "0000.jsonl").turns[0].messages[0].text
     assert system.count("\n") >= 20
     page = (tmp_path / "run" / "report.html").read_text()

@@ -411,6 +411,23 @@ def test_numbers_that_are_no_numbers_end_a_training():
         baseline.run()
 
 
+@pytest.mark.parametrize(("rate", "seed"), [(1e3, 1), (1e3, 2), (1e9, 1)])
+def test_a_policy_that_is_none_ends_a_training(rate: float, seed: int):
+    """Weights and losses are finite still when torch's distributions refuse what the network says."""
+    with pytest.raises(NonFiniteError, match=r"PPO.*Try: a lower learning rate"):
+        small(replace(SMALL_PPO, learning_rate=rate), seed=seed).run()
+
+
+@pytest.mark.parametrize("learner", [SMALL_SAC, SMALL_PPO])
+def test_a_policy_that_is_none_ends_an_evaluation(learner):
+    baseline = small(learner, evaluate_at=(0, 60))
+    with torch.no_grad():
+        for parameter in baseline.learner.policy.parameters():
+            parameter.fill_(3e38)
+    with pytest.raises(NonFiniteError, match="learning rate"):
+        baseline.run()
+
+
 @pytest.mark.parametrize("number", [float("nan"), float("inf")])
 def test_finite_weights_whose_actions_are_no_numbers_end_a_training(monkeypatch, number: float):
     """Weights of 1e30 may be finite still; which of the two comes first differs between machines."""

@@ -106,14 +106,14 @@ def test_tables(run: Run, tmp_path: Path):
     assert tables.run_list([]) == ""
 
 
-def test_the_commit_says_whether_code_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+def test_the_commit_says_whether_more_than_results_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def git(*words: str) -> str:
         who = ("-c", "user.name=A", "-c", "user.email=a@b.c")
         return subprocess.run(["git", *who, *words], cwd=tmp_path, check=True, capture_output=True, text=True).stdout
 
     code = tmp_path / "src" / "percepts" / "core" / "runs.py"
     code.parent.mkdir(parents=True)
-    for file in (code, tmp_path / "RESULTS.md"):
+    for file in (code, tmp_path / "RESULTS.md", tmp_path / "pyproject.toml"):
         file.write_text("as it was")
     monkeypatch.setattr("percepts.core.runs.__file__", str(code))
     git("init", "-q")
@@ -122,7 +122,17 @@ def test_the_commit_says_whether_code_was_changed(tmp_path: Path, monkeypatch: p
     git("commit", "-qm", "Begin")
     commit = git("rev-parse", "--short=12", "HEAD").strip()
     (tmp_path / "RESULTS.md").write_text("written anew by a study")
-    (tmp_path / "src" / "notes.txt").write_text("nobody added this")
+    (tmp_path / "notes.txt").write_text("of the user's own")
+    (tmp_path / "results").mkdir()
+    (tmp_path / "results" / "new.json").write_text("{}")
     assert git_commit() == commit
-    code.write_text("changed")
+    added = code.with_name("added.py")
+    added.write_text("a module that nobody committed")
     assert git_commit() == commit + "+"
+    added.unlink()
+    for file in (code, tmp_path / "pyproject.toml"):
+        before = file.read_text()
+        file.write_text("changed")
+        assert git_commit() == commit + "+"
+        file.write_text(before)
+    assert git_commit() == commit

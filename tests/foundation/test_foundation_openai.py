@@ -309,8 +309,17 @@ def test_settings_come_from_arguments_or_the_environment() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "instead"), [("model", "`model`"), ("seed", "when asking"), ("api_key", "in the environment")]
+    ("name", "instead"),
+    [
+        *(
+            (name, "a setting of its own")
+            for name in ("model", "messages", "temperature", "max_tokens", "seed", "stop")
+        ),
+        *((name, "one at a time, and whole") for name in ("stream", "n")),
+        ("max_completion_tokens", "limit_field"),
+        *((name, "in the environment") for name in ("api_key", "Authorization")),
+    ],
 )
-def test_further_fields_do_not_replace_what_recordings_go_by_and_hold_no_key(name: str, instead: str):
+def test_further_fields_replace_no_others_and_hold_no_key(name: str, instead: str):
     with pytest.raises(ConfigError, match=f"'{name}' among further fields.*{instead}"):
         OpenAIServer.Config(model="m", extra={name: 1})

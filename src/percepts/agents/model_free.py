@@ -22,7 +22,8 @@ here, seeds 0 to 2, 100 episodes each) both are as good as chance, which succeed
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+import contextlib
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -252,14 +253,23 @@ class ModelFree(Configurable):
             line.update(self.rewarded_steps)
             return True
 
-        try:
-            with self._random:
-                self.learner.learn(steps, callback=watch, log_interval=None, reset_num_timesteps=False)
-        except ValueError as error:
-            # torch's distributions refuse NaN before any loss is seen.
-            self._check_finite(error)
-            raise
+        with self._finite(), self._random:
+            self.learner.learn(steps, callback=watch, log_interval=None, reset_num_timesteps=False)
         self._check_finite()
+
+    @contextlib.contextmanager
+    def _finite(self) -> Iterator[None]:
+        """Name a divergence that torch's distributions notice before any weight or loss shows it."""
+        try:
+            yield
+        except ValueError as error:
+            self._check_finite(error)
+            if not str(error).startswith(("Expected parameter", "Expected value argument")):
+                raise
+            raise NonFiniteError(
+                f"the policy of the {type(self.config.learner).__name__} became none by step {self.rewarded_steps}",
+                fix=AGAINST_DIVERGENCE,
+            ) from error
 
     def _check_finite(self, cause: Exception | None = None) -> None:
         losses = {name: torch.tensor(float(value)) for name, value in self.learner.logger.name_to_value.items()}
@@ -279,10 +289,11 @@ class ModelFree(Configurable):
             if budget in done or self._reach(budget) > self.rewarded_steps:
                 continue
             agent, seed = self.agent(), derive_seed(self.seed, "model-free evaluation")
-            scores = [
-                None if world is None else evaluate(agent, world, self.config.episodes, seed)
-                for world in (self.world, self.held_out)
-            ]
+            with self._finite():
+                scores = [
+                    None if world is None else evaluate(agent, world, self.config.episodes, seed)
+                    for world in (self.world, self.held_out)
+                ]
             assert scores[0] is not None
             self.points.append(Point(budget, self.rewarded_steps, scores[0], scores[1]))
 

@@ -69,6 +69,7 @@ def feature_world(words: list[str]) -> int:
     world.add_argument("--mode", choices=("identify", "answer"), help="whether it ends by itself or by an answer")
     world.add_argument("--objects", type=int, help="on offer, a random choice of all; all by default (table-top: 12)")
     world.add_argument("--object-sets", type=int, metavar="N", help="such choices, of which an episode has one")
+    world.add_argument("--any-objects", action="store_true", help="even where they leave rules that none tells apart")
     world.add_argument("--noise", type=float, metavar="P", help="how often another object is tested than was asked for")
     world.add_argument("--budget", type=int, help="of tests; twice what the optimal agent needs by default")
     asked = parser.add_argument_group(OF_MODELS)

@@ -24,6 +24,8 @@ def feature_settings(options: Any) -> FeatureRun:
 
     names = ("values", "dimensions", "objects", "object_sets", "noise", "mode", "budget")
     settings = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if options.any_objects:
+        settings["distinguishing"] = False
     prompt = FeaturePrompt(
         reasoning=options.condition,
         memory=options.memory,
@@ -54,7 +56,7 @@ def alchemy_settings(options: Any) -> AlchemyRun:
     )  # fmt: skip
     player = LanguagePlayer.Config(
         memory=memory,
-        demonstrations=_demonstrations(options),
+        demonstrations=_demonstrations(options) if shared["agent"] == "model" else None,
         asking=shared["asking"],
         self_correction=options.self_correction,
         retries=options.retries,
@@ -139,5 +141,13 @@ def _model(options: Any) -> Any:
         called=options.called,
         limit_field=options.limit_field,
         sends_seed=not options.no_seed,
-        extra=dict(options.extra),
+        extra=_further(options.extra),
     )
+
+
+def _further(fields: list[tuple[str, Any]]) -> dict[str, Any]:
+    names = [name for name, _ in fields]
+    for name in names:
+        if names.count(name) > 1:
+            raise usage(f"--extra {name}=… twice", "one value for each field")
+    return dict(fields)

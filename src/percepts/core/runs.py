@@ -219,7 +219,7 @@ def provenance() -> dict[str, Any]:
 
 
 def git_commit() -> str | None:
-    """The commit of the percepts checkout, with '+' where its code has uncommitted changes; None outside of one."""
+    """The commit of the percepts checkout, with '+' where more than results is uncommitted; None outside of one."""
 
     def git(*words: str) -> str:
         here = Path(__file__).parent
@@ -231,9 +231,11 @@ def git_commit() -> str | None:
         # A checkout of another project may surround an installed percepts: only our own counts.
         if not (Path(git("rev-parse", "--show-toplevel")) / "src" / "percepts").is_dir():
             return None
-        # Results and documents that a study has just written anew change nothing of what it measures.
-        changed = git("status", "--porcelain", "-uno", "--", ":/src")
-        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed else "")
+        # What a study has just written changes nothing of what the next one measures.
+        written = (":(exclude,top)RESULTS.md", ":(exclude,top)results", ":(exclude,top)benchmarks/results")
+        changed = git("status", "--porcelain", "-uno", "--", ":/", *written)
+        added = git("ls-files", "--others", "--exclude-standard", "--", ":/src", ":/benchmarks", *written)
+        return git("rev-parse", "--short=12", "HEAD") + ("+" if changed or added else "")
     except (OSError, subprocess.SubprocessError):
         return None
 

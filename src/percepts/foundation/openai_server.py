@@ -30,17 +30,15 @@ from percepts.foundation.openai_answers import Failure, failure, read_answer
 DEFAULT_BASE_URL = "https://api.openai.com/v1"
 _LEAST_SECRET = 12
 """Characters of a key that could not be a word as well."""
-_SAID = "the setting of that name when asking"
+_OWN = "without it: it has a setting of its own (percepts explore --help)"
+_WHOLE = "without it: answers are read one at a time, and whole"
 _NOT_EXTRA = {
-    "model": "the setting `model`",
-    "messages": "the messages themselves",
-    "stream": "answers as a whole",
-    "n": "a question for each answer, with seeds of their own",
-    **dict.fromkeys(("temperature", "max_tokens", "seed", "stop", "logprobs"), _SAID),
+    **dict.fromkeys(("model", "messages", "temperature", "max_tokens", "seed", "stop", "logprobs"), _OWN),
     "max_completion_tokens": "max_tokens, and limit_field='max_completion_tokens'",
+    **dict.fromkeys(("stream", "stream_options", "n"), _WHOLE),
     **dict.fromkeys(("api_key", "key", "authorization"), "the key in the environment, which no file holds"),
 }
-"""Fields of a request that further ones may not replace, as recordings would not know, and what to do instead."""
+"""Fields that a request has already, that its answer could not be read with, or that are secrets; and what to do."""
 
 
 class OpenAIServer(Configurable):
@@ -82,8 +80,8 @@ class OpenAIServer(Configurable):
             _check_url(self.base_url)
             if not 0 < self.timeout < float("inf"):
                 raise ConfigError(f"timeout = {self.timeout}", "a number of seconds above 0")
-            for name, instead in _NOT_EXTRA.items():
-                if name in self.extra:
+            for name in self.extra:
+                if (instead := _NOT_EXTRA.get(name.lower())) is not None:
                     raise ConfigError(f"'{name}' among further fields of the request", fix=instead)
 
     def __init__(self, config: Config, key: str | None = None) -> None:

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import importlib
 import pkgutil
 
-from percepts.core.errors import MissingPackageError
 from percepts.core.optional import available
 
 ROOMS = (
@@ -23,13 +21,11 @@ def load_rooms() -> None:
 
 
 def load_modules(package: str) -> None:
-    """Import the modules of `package`, but for those whose names begin with an underscore, and `WITHOUT_CONFIGS`. What
-    needs an optional package that is not installed cannot be used, and is left out."""
+    """Import the modules of `package`, but for those whose names begin with an underscore, and `WITHOUT_CONFIGS`."""
     folder = importlib.import_module(package)
     for module in pkgutil.iter_modules(folder.__path__):
         if not module.name.startswith("_") and module.name not in WITHOUT_CONFIGS:
-            with contextlib.suppress(MissingPackageError):
-                importlib.import_module(f"{package}.{module.name}")
+            importlib.import_module(f"{package}.{module.name}")
 
 
 WITHOUT_CONFIGS = frozenset({"families", "hub", "model_free_arenas", "vectors"})

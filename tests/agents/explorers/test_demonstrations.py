@@ -7,17 +7,20 @@ import re
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
+import torch
 
 from percepts.agents.explorers.alchemy_runs import AlchemyRun
 from percepts.agents.explorers.contexts import ContextMemory
-from percepts.agents.explorers.demonstrations import Demonstrations, system_texts
+from percepts.agents.explorers.demonstrations import Demonstrations, Lesson, system_texts
 from percepts.agents.explorers.dialogue import play_text
 from percepts.agents.explorers.language import LanguagePlayer
 from percepts.agents.explorers.runs import ExplorerRun
 from percepts.core.errors import ConfigError
 from percepts.envs.alchemy.chemistry import POTION_COLOURS, chemistry_tables
+from percepts.envs.alchemy.levels import Level
 from percepts.envs.alchemy.text import TextAlchemy, text_table
 from percepts.envs.alchemy.text_scenes import properties_text, read_scene
 from percepts.foundation.model import Message
@@ -53,6 +56,11 @@ def agrees(text: str, row: int) -> bool:
     return True
 
 
+def model_run(**settings: Any) -> AlchemyRun:
+    server = OpenAIServer.Config(model="m", base_url="http://localhost:1/v1")
+    return AlchemyRun(agent="model", model=server, episodes=2, **settings)
+
+
 def test_rules_are_those_of_the_game_or_others():
     logs = below(Demonstrations(trials=2, rules="same", form="log"))
     assert all(agrees(text, row) for row, text in enumerate(logs))
@@ -60,6 +68,39 @@ def test_rules_are_those_of_the_game_or_others():
     assert sum(agrees(text, row) for row, text in enumerate(others)) < 10
     assert all("under the rules of your game" in text for text in logs)
     assert all("says nothing about yours" in text for text in others)
+
+
+@pytest.mark.parametrize("level", ["fixed", "fixed-bottleneck2"])
+def test_where_rules_are_always_the_same_no_others_can_be_shown(level: str):
+    game = TextAlchemy.Config(table=replace(GAME.config.table, level=level)).build()
+    assert below(Demonstrations(rules="same"), range(3), game)
+    with pytest.raises(ConfigError, match=rf"no others on the level '{level}'.*rules='same'"):
+        system_texts(game, Demonstrations(rules="other"), range(3))
+    with pytest.raises(ConfigError, match="no others"):
+        model_run(game=game.config, player=LanguagePlayer.Config(demonstrations=Demonstrations()))
+
+
+def test_other_rules_are_drawn_until_they_are_others():
+    level = Level(graphs=(3,), random_maps=False, rotation=True)
+    game = TextAlchemy.Config(table=replace(GAME.config.table, level=level)).build()
+    seeds = range(200)
+    lesson = Lesson(Demonstrations(), game)
+    theirs, ours = game.table.reset(seeds).chemistry.rotation, lesson.reset(seeds).table.chemistry.rotation
+    assert not (theirs == ours).any()
+    assert len(set(ours.tolist())) == 4
+    alone = [int(lesson.reset([seed]).table.chemistry.rotation) for seed in seeds[:40]]
+    assert alone == ours[:40].tolist()
+
+
+def test_what_a_game_fixes_is_not_what_is_shown():
+    items = tuple(((0, 1, 2), tuple(n % 6 for n in range(12))) for _ in range(4))
+    table = replace(GAME.config.table, items=items, chemistry=(5, 6, 7, 0), switch_trials=())
+    game = TextAlchemy.Config(table=table).build()
+    for rules in ("same", "other"):
+        state = Lesson(Demonstrations(trials=4, rules=rules), game).reset(SEEDS).table
+        assert (state.stones == torch.tensor([0, 1, 2])).all(1).sum() < 4
+        chemistry = torch.stack(list(vars(state.chemistry).values()), 1)
+        assert (chemistry == torch.tensor([5, 6, 7, 0])).all(1).float().mean() == (rules == "same")
 
 
 def test_the_same_rules_come_with_other_stones_and_potions():
@@ -92,6 +133,13 @@ def test_the_demonstrator_matters():
     assert paid("oracle") > paid("sampling") > paid("random")
 
 
+def test_demonstrators_that_infer_remember():
+    texts = below(Demonstrations(trials=6, by="sampling", form="log"))
+    scores = [[float(score) for score in re.findall(r"is over. Its score: (.+)", text)] for text in texts]
+    first, *_, last = (sum(trial) for trial in zip(*scores))
+    assert last > 1.3 * first
+
+
 def test_equal_seeds_are_shown_equal_trials_whoever_else_plays():
     for settings in (Demonstrations(by="sampling"), Demonstrations(by="random", rules="same", form="log")):
         alone = [below(settings, [seed])[0] for seed in SEEDS[:5]]
@@ -117,10 +165,7 @@ def test_the_model_reads_them_before_its_game_and_keeps_them():
 
 
 def test_runs_write_down_what_was_demonstrated_and_go_on(tmp_path: Path):
-    config = AlchemyRun(
-        agent="model", model=OpenAIServer.Config(model="m", base_url="http://localhost:1/v1"), episodes=2,
-        game=GAME.config, player=LanguagePlayer.Config(demonstrations=Demonstrations(form="log")),
-    )  # fmt: skip
+    config = model_run(game=GAME.config, player=LanguagePlayer.Config(demonstrations=Demonstrations(form="log")))
     calls = 0
 
     def reply(messages: Sequence[Message]) -> str:
@@ -147,7 +192,12 @@ def test_runs_write_down_what_was_demonstrated_and_go_on(tmp_path: Path):
     ("make", "said"),
     [
         (lambda: Demonstrations(trials=0), "trials = 0"),
-        (lambda: Demonstrations(by="orakle"), "did you mean 'oracle'"),
+        (lambda: Demonstrations(by="orakle"), "did you mean 'oracle'"),  # type: ignore[arg-type]
+        (lambda: Demonstrations(by=None), "Demonstrations.by = None"),  # type: ignore[arg-type]
+        (
+            lambda: AlchemyRun(agent="sampling", player=LanguagePlayer.Config(demonstrations=Demonstrations())),
+            "a program",
+        ),
         (lambda: Demonstrations(rules="equal"), "rules"),  # type: ignore[arg-type]
         (lambda: Demonstrations(form="film"), "form"),  # type: ignore[arg-type]
         (

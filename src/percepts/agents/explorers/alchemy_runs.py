@@ -14,8 +14,8 @@ import torch
 
 from percepts.agents.alchemy.searching import Memory as Recall
 from percepts.agents.explorers.alchemy_scores import judge, judgement_json, learns
-from percepts.agents.explorers.demonstrations import Demonstrations, system_texts
-from percepts.agents.explorers.dialogue import Answer, Exchange, PlayedText, TextAgent, play_text
+from percepts.agents.explorers.demonstrations import system_texts
+from percepts.agents.explorers.dialogue import SEEDS, Answer, Exchange, PlayedText, TextAgent, play_text
 from percepts.agents.explorers.language import LanguagePlayer, summaries_of
 from percepts.agents.explorers.replays import Replayed, TurnLog
 from percepts.agents.explorers.runs import MODEL, ExplorerConfig, ExplorerRun, Sitting
@@ -35,8 +35,8 @@ class TextAlchemyRun(ExplorerRun):
     config: AlchemyRun
 
     def seed_of(self, number: int) -> int:
-        """See `runs.ExplorerRun`; dm_alchemy's random numbers take seeds of 32 bits."""
-        return super().seed_of(number) % (1 << 31)
+        """See `runs.ExplorerRun`."""
+        return super().seed_of(number) % SEEDS
 
     def summary(self, rows: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
         """See `runs.ExplorerRun`."""
@@ -57,9 +57,10 @@ class TextAlchemyRun(ExplorerRun):
         """See `runs.ExplorerRun`."""
         game: TextAlchemy = self.config.game.build()
         seeds = [self.seed_of(number) for number in numbers]
+        systems = system_texts(game, self.config.player.demonstrations, seeds)
         logs = [
             sitting.recording(number, system, {"world": "text Alchemy", "agent": self.config.called, "seed": seed})
-            for number, seed, system in zip(numbers, seeds, system_texts(game, self.config.demonstrations, seeds))
+            for number, seed, system in zip(numbers, seeds, systems)
         ]
         agent = self._agent(game, sitting, seeds, logs)
 
@@ -140,19 +141,17 @@ class AlchemyRun(ExplorerConfig):
             raise ConfigError(f"no agent is called '{self.agent}'{hint}", "one of " + ", ".join(ALCHEMY_AGENTS))
         if self.agent != MODEL:
             text_player(self.agent, self.game.build(), self.memory, self.seed)
-        if self.demonstrations is not None:
-            text_player(self.demonstrations.by, self.game.build())
+        if self.player.demonstrations is not None:
+            if self.agent != MODEL:
+                raise ConfigError(f"demonstrations for '{self.agent}', a program", "a model, or demonstrations=None")
+            # What cannot be demonstrated is said before there is a folder.
+            system_texts(self.game.build(), self.player.demonstrations, [self.seed])
         if self.summaries is not None and (self.agent != MODEL or self.player.memory.summary == "none"):
             raise ConfigError(
                 "summaries of another run for a player who is shown none", "a model, and summary='replace' or 'augment'"
             )
         if self.player.asking != self.asking:
             raise ConfigError("a player that asks in another way than its run", "equal settings of `asking`")
-
-    @property
-    def demonstrations(self) -> Demonstrations | None:
-        """What who plays is shown before; programs need nothing."""
-        return self.player.demonstrations if self.agent == MODEL else None
 
     @property
     def switch(self) -> int | None:

@@ -13,17 +13,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+import torch
+
 from percepts.agents.explorers.contexts import log_line
-from percepts.agents.explorers.dialogue import Answer, play_text
-from percepts.agents.explorers.text_agents import PLAYERS, text_player
+from percepts.agents.explorers.dialogue import SEEDS, Answer, play_text
+from percepts.agents.explorers.text_agents import Player, text_player
 from percepts.core.config import Config
-from percepts.core.errors import ConfigError, nearest
+from percepts.core.errors import ConfigError
 from percepts.core.random import derive_seed
+from percepts.envs.alchemy.table import TableState
 from percepts.envs.alchemy.text import TextAlchemy, TextState, TextTurns
 from percepts.envs.alchemy.text_scenes import Scene, scene_text, signed
 
-SEEDS = 1 << 31
-"""dm_alchemy's random numbers take seeds of 32 bits."""
+TRIES = 100
+"""Chemistries that are drawn until one is another than the game's."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -39,44 +42,62 @@ class Demonstrations(Config):
     """
 
     trials: int = 1
-    by: str = "oracle"
+    by: Player = "oracle"
     rules: Literal["same", "other"] = "other"
     form: Literal["turns", "log"] = "turns"
 
     def __post_init__(self) -> None:
         if self.trials < 1:
             raise ConfigError(f"trials = {self.trials} of a demonstration", "1 or more")
-        if self.by not in PLAYERS:
-            close = nearest(self.by, PLAYERS)
-            hint = f", did you mean '{close}'?" if close else ""
-            raise ConfigError(f"a demonstration by '{self.by}'{hint}", "one of " + ", ".join(PLAYERS))
 
 
-class _Lesson(TextAlchemy):
-    """Demonstrations before the games of some seeds, as a game."""
+class Lesson(TextAlchemy):
+    """Demonstrations before the games of some seeds, as a game.
+
+    Args:
+        settings: of the demonstrations.
+        game: that follows.
+    """
 
     def __init__(self, settings: Demonstrations, game: TextAlchemy) -> None:
-        table = replace(game.config.table, trials=settings.trials, switch_trials=())
+        table = replace(game.config.table, trials=settings.trials, switch_trials=(), chemistry=None, items=None)
         super().__init__(replace(game.config, table=table, announced=False))
-        self.followed = game if settings.rules == "same" else None
+        self.settings, self.game = settings, game
 
     def reset(self, seeds: Sequence[int]) -> TextState:
-        """See `TextAlchemy`."""
-        table = self.table.reset([derive_seed(seed, "demonstration") % SEEDS for seed in seeds])
-        if self.followed is not None:
-            table = replace(table, chemistry=self.followed.table.reset(seeds).chemistry)
-        return self.begin(table)
+        """See `TextAlchemy`.
+
+        Raises:
+            ConfigError: other rules are wanted, and the level has none.
+        """
+        theirs = self.game.table.reset(seeds).chemistry
+        table = self._drawn(seeds, 0)
+        if self.settings.rules == "same":
+            return self.begin(replace(table, chemistry=theirs))
+        for attempt in range(1, TRIES):
+            pairs = zip(vars(table.chemistry).values(), vars(theirs).values())
+            rows = torch.stack([one == other for one, other in pairs]).all(0).nonzero()[:, 0]
+            if not len(rows):
+                return self.begin(table)
+            table = table.put(rows, self._drawn([seeds[row] for row in rows.tolist()], attempt))
+        raise ConfigError(
+            f"demonstrations under other rules, and there are no others on the level {self.config.table.level!r}",
+            fix="rules='same' (percepts explore: --demonstrated-rules same)",
+        )
+
+    def _drawn(self, seeds: Sequence[int], attempt: int) -> TableState:
+        return self.table.reset([derive_seed(seed, "demonstration", attempt) % SEEDS for seed in seeds])
 
 
 def system_texts(game: TextAlchemy, settings: Demonstrations | None, seeds: Sequence[int]) -> list[str]:
     """What players are told before the games of these seeds: the instructions, and what is demonstrated.
 
     Raises:
-        ConfigError: a program that cannot play this game.
+        ConfigError: a program that cannot play this game, or other rules where there are none.
     """
     if settings is None:
         return [game.instructions()] * len(seeds)
-    lesson = _Lesson(settings, game)
+    lesson = Lesson(settings, game)
     shown: list[list[str]] = [[] for _ in seeds]
 
     def watch(before: TextState, answers: list[Answer], turns: TextTurns, after: TextState) -> None:

@@ -25,6 +25,9 @@ from percepts.envs.alchemy.table import Table, TableState
 from percepts.envs.alchemy.text import TextAlchemy, TextState, TextTurns
 from percepts.foundation.model import Completion, Message
 
+SEEDS = 1 << 31
+"""Seeds of games and of questions are below this: servers and dm_alchemy's random numbers take no others."""
+
 
 @dataclass(frozen=True)
 class Exchange:

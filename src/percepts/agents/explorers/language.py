@@ -22,7 +22,7 @@ from percepts.agents.explorers.contexts import (
     summary_question,
 )
 from percepts.agents.explorers.demonstrations import Demonstrations, system_texts
-from percepts.agents.explorers.dialogue import Answer, Exchange
+from percepts.agents.explorers.dialogue import SEEDS, Answer, Exchange
 from percepts.core.config import Config, Configurable
 from percepts.core.errors import ConfigError
 from percepts.core.random import derive_seed
@@ -31,9 +31,6 @@ from percepts.envs.alchemy.text_scenes import Failure, Scene, read_scene
 from percepts.foundation.errors import ModelError
 from percepts.foundation.model import Completion, LanguageModel, Message, Settings, Usage, complete_all, resolved
 from percepts.foundation.transcripts import Transcript
-
-SEEDS = 1 << 31
-"""Servers take seeds below this."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal, get_args
 
 import torch
 from jaxtyping import Float32
@@ -147,8 +147,9 @@ def _unless_contradicted(player: Bot, action: Tensor, seen: TableView, mind: Min
     return torch.where(empty, bank_positive(seen, player.actions), action)
 
 
-PLAYERS = ("oracle", "sampling", "qmdp", "notebook", "random-heuristic", "cash-only", "random")
+Player = Literal["oracle", "sampling", "qmdp", "notebook", "random-heuristic", "cash-only", "random"]
 """Programs that play, by name."""
+PLAYERS: tuple[Player, ...] = get_args(Player)
 
 
 def text_player(name: str, game: TextAlchemy, memory: Memory = "reset", seed: int = 0) -> TextAgent:

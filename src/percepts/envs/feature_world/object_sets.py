@@ -18,6 +18,7 @@ from torch import Tensor
 from percepts.core.errors import ConfigError
 from percepts.core.random import numpy_generator
 
+MOST_SETS = 10_000
 _TRIES = 50
 """Random choices before one is built object by object."""
 
@@ -61,10 +62,12 @@ def random_sets(
             is rare, its first objects are chosen for what they tell apart.
 
     Raises:
-        ConfigError: more objects than there are, no set, or too few objects to tell the hypotheses apart.
+        ConfigError: more objects than there are, no set or too many, or too few objects to tell the hypotheses apart.
     """
-    if not 1 <= size <= rewarded.shape[1] or count < 1:
-        raise ConfigError(f"{count} sets of {size} of {rewarded.shape[1]} objects", "at least one set of one object")
+    objects = rewarded.shape[1]
+    if not 1 <= size <= objects or not 1 <= count <= MOST_SETS:
+        expected = f"1 to {MOST_SETS} sets of 1 to {objects} objects"
+        raise ConfigError(f"{count} sets of {size} of {objects} objects", expected)
     table = rewarded.numpy()
     wanted = _class_count(table)
     chosen = [_choice(table, size, wanted if distinguishing else 1, numpy_generator(seed, n)) for n in range(count)]
@@ -92,7 +95,7 @@ def _choice(table: NDArray[Any], size: int, wanted: int, generator: np.random.Ge
         raise ConfigError(
             f"{size} objects leave hypotheses that they cannot tell apart: {labels.max() + 1} of {wanted} kinds",
             "more objects",
-            "distinguishing=False, to have such sets",
+            "distinguishing=False (percepts explore: --any-objects), to have such sets",
         )
     rest = np.setdiff1d(np.arange(table.shape[1]), built)
     return np.sort(np.array([*built, *generator.permutation(rest)[: size - len(built)].tolist()]))
