@@ -42,6 +42,9 @@ def test_help_says_what_there_is(capsys: pytest.CaptureFixture[str]):
         (["feature-world", "--help"], "learner (has"),
         (["feature-world", "--help"], "optimal by default"),
         (["text-alchemy", "--help"], "--summary {none,replace,augment}"),
+        (["text-alchemy", "--help"], "of earlier trials; none by default"),
+        (["feature-world", "--help"], "how many; 20 by default"),
+        (["feature-world", "--help"], "; 120.0 by default"),
         (["report", "--help"], "compared with the first in"),
     ):
         with pytest.raises(SystemExit) as stopped:
@@ -143,6 +146,57 @@ def test_a_budget_is_kept(server: FailingServer, tmp_path: Path, capsys: pytest.
     assert "budget" in capsys.readouterr().err
 
 
+def test_a_run_goes_on_with_a_larger_budget(server: FailingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    server.will(says("TEST: red cube"))
+    run = str(tmp_path / "run")
+    words = ["explore", "feature-world", "--values", "3", "--episodes", "1", "--budget", "2", "--retries", "0"]
+    words += ["--model", "m", "--base-url", server.url, "--max-tokens", "10", "--price", "1000,1000", "--spend", "0.3"]
+    assert main([*words, "--out", run]) == 1
+    assert "--resume RUN --spend COST" in capsys.readouterr().err
+    asked = len(server.requests)
+    go_on = ["explore", "feature-world", "--resume", run]
+    assert main([*go_on, "--price", "0.01,0.01", "--spend", "5", "--tries", "2", "--timeout", "9"]) == 0
+    config = ExplorerRun.open(run).config
+    assert (config.service.ledger.budget, config.service.retries.tries, config.model.timeout) == (5, 2, 9)
+    assert config.model.base_url == server.url
+    assert len(server.requests) > asked
+    for refused in (["--seed", "1"], ["--model", "n"], ["--extra", "a=1"]):
+        assert main([*go_on, *refused]) == 1
+        assert f"without {refused[0]}" in capsys.readouterr().err
+
+
+def test_a_run_goes_on_with_what_the_server_asks_for(
+    server: FailingServer, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+):
+    server.will(answers({"error": {"message": "Unsupported parameter: 'max_tokens'"}}, 400), says("TEST: red cube"))
+    run = str(tmp_path / "run")
+    words = ["--values", "3", "--episodes", "1", "--budget", "1", "--model", "m", "--max-tokens", "10", "--out", run]
+    assert main(["explore", "feature-world", "--base-url", server.url, *words]) == 1
+    assert "--limit-field max_completion_tokens" in capsys.readouterr().err
+    go_on = ["--resume", run, "--limit-field", "max_completion_tokens", "--no-seed", "--requests-per-minute", "9000"]
+    assert main(["explore", "feature-world", *go_on]) == 0
+    assert server.requests[-1]["max_completion_tokens"] == 10
+    assert not {"seed", "max_tokens"} & set(server.requests[-1])
+
+
+def test_programs_and_other_worlds_go_on_as_they_are(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = str(tmp_path / "run")
+    assert main(["explore", "feature-world", "--values", "3", "--episodes", "1", "--out", run]) == 0
+    assert main(["explore", "feature-world", "--resume", run, "--spend", "3"]) == 1
+    assert "--spend for a run without an HTTP endpoint" in capsys.readouterr().err
+    assert main(["explore", "text-alchemy", "--resume", run]) == 1
+    assert f"is a run of feature-world. Try: percepts explore feature-world --resume {run}" in capsys.readouterr().err
+
+
+def test_trainings_have_no_page_beside_explorers(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
+    run = str(tmp_path / "run")
+    assert main(["train", "alchemy", "--preset", "tiny", "--out", run]) == 0
+    assert main(["explore", "report", run]) == 1
+    said = capsys.readouterr().err
+    assert "unknown type" not in said
+    assert run in said
+
+
 @pytest.mark.parametrize(
     ("words", "said"),
     [
@@ -170,7 +224,20 @@ def test_a_budget_is_kept(server: FailingServer, tmp_path: Path, capsys: pytest.
         (["feature-world", "--model", "m", "--price=-1,1"], "--price -1,1"),
         (["feature-world", "--model", "m"], "OPENAI_API_KEY is not set"),
         (["feature-world", "--model", "m"], "--base-url URL"),
-        (["text-alchemy", "--model", "m", "--summaries", "nowhere"], "no folder 'nowhere'"),
+        (["text-alchemy", "--model", "m", "--summary", "replace", "--summaries", "nowhere"], "no folder 'nowhere'"),
+        (
+            ["text-alchemy", "--model", "m", "--summaries", "nowhere"],
+            "--summaries without --summary. Try: --summary rep",
+        ),
+        (["text-alchemy", "--model", "m", "--every=2"], "--every without --summary"),
+        (["text-alchemy", "--announced"], "--announced without --switch. Try: --switch N, or no --announced"),
+        (["feature-world", "--agent", "learner", "--mode", "answer"], "which only tests"),
+        (["feature-world", "--at-once", "0"], "--at-once 0"),
+        (
+            ["feature-world", "--object", "5"],
+            "'--object' is nothing that percepts explore feature-world knows. Try: --obj",
+        ),
+        (["feature-world", "stray"], "Try: percepts explore feature-world --help"),
         (["feature-world", "--values", "1"], "values = (1, 1, 1)"),
         (["feature-world", "--values", "3", "--objects", "2"], "more objects"),
         (["feature-world", "--values", "3", "--objects", "2"], "--any-objects"),

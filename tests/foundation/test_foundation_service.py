@@ -96,7 +96,7 @@ def test_the_budget_stops_before_a_question_that_could_break_it(tmp_path: Path) 
     books = ledger(model, tmp_path / "ledger.jsonl", prices=PRICES, budget=2500e-6)
     for _ in range(3):
         books.complete(HELLO, max_tokens=90)  # With 2500, 1900 and 1300 left.
-    with pytest.raises(BudgetError, match=r"about 0.001 with 0.0007 left of the budget of 0.0025.*nothing again"):
+    with pytest.raises(BudgetError, match=r"about 0.001 with 0.0007 left of the budget of 0.0025.*is kept"):
         books.complete(HELLO, max_tokens=90)
     assert model.asked == 3
     books.complete(HELLO, max_tokens=50)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-from percepts.cli.explore_settings import PROGRAMS, alchemy_settings, feature_settings
+from percepts.cli.explore_settings import PROGRAMS, alchemy_settings, asked_otherwise, feature_settings
 from percepts.cli.holdings import check_kind
 from percepts.cli.live import LiveTable, summary_table
 from percepts.cli.words import command_parser, usage
@@ -16,6 +16,18 @@ if TYPE_CHECKING:
 WORLDS = ("feature-world", "text-alchemy")
 MODEL, OF_MODELS = "a language model", "how a language model is asked"
 """Groups of options that mean nothing to programs."""
+GO_ON = (
+    "--base-url", "--limit-field", "--no-seed", "--timeout", "--tries", "--requests-per-minute", "--tokens-per-minute",
+    "--price", "--spend",
+)  # fmt: skip
+"""Options that a run may be gone on with: where, how patiently and at which cost a model is asked, not what."""
+NEEDS = {
+    "--announced": "--switch N",
+    **dict.fromkeys(("--every", "--style", "--summaries"), "--summary replace or augment"),
+    **dict.fromkeys(("--demonstrator", "--demonstrated-rules", "--demonstrated-as"), "--demonstrations N"),
+    "--spend": "--price READ,WRITTEN",
+}
+"""Options that mean nothing without another one."""
 INFER = ("sampling", "qmdp")
 """Agents that --recall is for."""
 
@@ -31,7 +43,8 @@ def explore(words: list[str]) -> int:
     or any language model: behind an HTTP endpoint
     that speaks OpenAI's protocol (--model, --base-url; the key is read from the environment variable OPENAI_API_KEY
     and nowhere else), or in this process (--local). Every turn is on the disk before the next one: after a crash,
-    --resume goes on, and nothing that was answered is asked or paid for again."""
+    --resume goes on, and nothing that was answered is asked or paid for again. A run may be gone on
+    with --spend, --price, --base-url, --limit-field, --no-seed, --timeout, --tries and limits of its own."""
     parser = command_parser(
         explore,
         "percepts explore feature-world --agent optimal --episodes 200",
@@ -100,7 +113,13 @@ def text_alchemy(words: list[str]) -> int:
     world.add_argument("--announced", action="store_true", help="and players are told so")
     world.add_argument("--level", default="random-bottleneck", help="of Alchemy, such as no-bottleneck")
     world.add_argument("--told", type=_names, default=(), metavar="BLOCK,BLOCK", help="rewards, pairs, determinism")
-    world.add_argument("--recall", choices=("forget", "carry", "reset"), default="reset", help="of sampling and qmdp")
+    world.add_argument(
+        "--recall",
+        choices=("forget", "carry", "reset"),
+        default="reset",
+        help="what sampling and qmdp keep of earlier trials: nothing; all, and never doubt it; all, until something "
+        "contradicts it",
+    )
     asked = parser.add_argument_group(OF_MODELS)
     asked.add_argument("--condition", choices=("plain", "steps", "guided"), default="steps", help="of the reasoning")
     asked.add_argument("--self-correction", action="store_true", help="every reply is checked by the model")
@@ -124,6 +143,8 @@ def report_runs(words: list[str]) -> int:
     parser.add_argument("runs", nargs="+", metavar="RUN", help="the folders")
     parser.add_argument("--out", metavar="FOLDER", help="where the page goes; a single run's own folder by default")
     options = parser.parse_args(words)
+    for folder in options.runs:
+        check_kind(folder, "explorer")
     from percepts.report.explorers import report_explorers
 
     print(f"report: {report_explorers(options.runs, options.out)}")
@@ -139,7 +160,7 @@ def _parser(command: Any, name: str, *examples: str) -> Any:
     parser.add_argument("--episodes", type=int, default=20, help="how many")
     parser.add_argument("--seed", type=int, default=0, help="of the episodes; equal seeds are equal worlds")
     parser.add_argument("--out", metavar="FOLDER", help="of the run; by default runs/explore-TIME")
-    parser.add_argument("--resume", metavar="FOLDER", help="go on with a run as it is")
+    parser.add_argument("--resume", metavar="FOLDER", help="go on with a run; see percepts explore --help")
     parser.add_argument("--at-once", type=int, default=8, metavar="N", help="episodes side by side")
     model = parser.add_argument_group(MODEL)
     model.add_argument("--model", metavar="NAME", help="behind an HTTP endpoint; or OPENAI_MODEL")
@@ -181,24 +202,39 @@ def _run(parser: Any, words: Sequence[str], make: Any) -> int:
     from percepts.agents.explorers.runs import ExplorerRun
 
     if options.resume is not None:
-        others = [word for word in words if word.startswith("--") and word.partition("=")[0] != "--resume"]
-        if others:
+        given = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--resume"}
+        if others := sorted(given.difference(GO_ON)):
             raise usage(
-                f"--resume goes on with a run as it is, without {others[0]}", f"{parser.prog} --resume {options.resume}"
+                f"--resume goes on with a run as it is, without {others[0]}",
+                f"{parser.prog} --resume {options.resume}, and of the other options {', '.join(GO_ON)}",
             )
         check_kind(options.resume, "explorer")
         run = ExplorerRun.open(options.resume)
+        world = run.config.explored
+        if parser.prog != f"percepts explore {world}":
+            raise usage(f"'{options.resume}' is a run of {world}", run.resume)
+        if given:
+            run.change(asked_otherwise(run.config, options, given))
         if run.run.info().get("status") != "finished":
             _check_model(run.config.model)
     else:
         from percepts.cli.training import fresh_folder
 
+        _check_needs(words)
         config = make(options)
         _check_options(parser, words, config.agent)
         _check_model(config.model)
         run = ExplorerRun.start(config, options.out or fresh_folder("explore"))
     print(f"run {run.path}: {run.config.called}, {run.config.episodes} episodes, seed {run.config.seed}", flush=True)
     return _play(run)
+
+
+def _check_needs(words: Sequence[str]) -> None:
+    """Refuse what was typed without what it belongs to."""
+    given = {word.partition("=")[0] for word in words}
+    for name, other in NEEDS.items():
+        if name in given and other.split()[0] not in given:
+            raise usage(f"{name} without {other.split()[0]}", f"{other}, or no {name}")
 
 
 def _check_options(parser: Any, words: Sequence[str], agent: str) -> None:

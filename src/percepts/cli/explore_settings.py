@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,8 @@ if TYPE_CHECKING:
     from percepts.agents.explorers.alchemy_runs import AlchemyRun
     from percepts.agents.explorers.demonstrations import Demonstrations
     from percepts.agents.explorers.feature_runs import FeatureRun
+    from percepts.agents.explorers.runs import ExplorerConfig
+    from percepts.foundation.ledger import Price
 
 PROGRAMS = {"feature-world": "optimal", "text-alchemy": "sampling"}
 """Who plays where nobody is named."""
@@ -64,37 +68,70 @@ def alchemy_settings(options: Any) -> AlchemyRun:
     return AlchemyRun(game=game, player=player, memory=options.recall, summaries=options.summaries, **shared)
 
 
+def asked_otherwise(config: ExplorerConfig, options: Any, given: Collection[str]) -> ExplorerConfig:
+    """The settings of a run that goes on, with some of `explore.GO_ON` changed."""
+    from percepts.foundation.openai_server import OpenAIServer
+
+    server, service = config.model, config.service
+    if not isinstance(server, OpenAIServer.Config):
+        raise usage(f"{min(given)} for a run without an HTTP endpoint", "--resume alone")
+    names = {"--base-url": "base_url", "--limit-field": "limit_field", "--timeout": "timeout"}
+    changed = {field: getattr(options, field) for flag, field in names.items() if flag in given}
+    if "--no-seed" in given:
+        changed["sends_seed"] = False
+    limits = {
+        field: getattr(options, field)
+        for field in ("requests_per_minute", "tokens_per_minute")
+        if f"--{field.replace('_', '-')}" in given
+    }
+    ledger = service.ledger
+    if "--price" in given:
+        ledger = replace(ledger, prices={config.called: _priced(options)})
+    if "--spend" in given:
+        if not ledger.prices:
+            raise usage("--spend without what tokens cost", "--price READ,WRITTEN, of a million tokens")
+        ledger = replace(ledger, budget=options.spend)
+    tries = {"tries": options.tries} if "--tries" in given else {}
+    patient = replace(
+        service, retries=replace(service.retries, **tries), limits=replace(service.limits, **limits), ledger=ledger
+    )
+    return replace(config, model=replace(server, **changed), service=patient)
+
+
+def _priced(options: Any) -> Price:
+    from percepts.foundation.ledger import Price
+
+    return Price(prompt=options.price[0], completion=options.price[1])
+
+
 def _demonstrations(options: Any) -> Demonstrations | None:
     """What a model watches before it plays; None for nothing."""
     from percepts.agents.explorers.demonstrations import Demonstrations
 
     given = {"by": options.demonstrator, "rules": options.demonstrated_rules, "form": options.demonstrated_as}
-    settings = {name: value for name, value in given.items() if value is not None}
     if options.demonstrations is None:
-        if settings:
-            raise usage("how to demonstrate, without demonstrations", "--demonstrations N, trials to watch")
         return None
-    return Demonstrations(trials=options.demonstrations, **settings)
+    return Demonstrations(trials=options.demonstrations, **{name: value for name, value in given.items() if value})
 
 
 def _shared(options: Any, program: str) -> dict[str, Any]:
     """What runs in all worlds say."""
     from percepts.agents.explorers.language import Asking
-    from percepts.foundation.ledger import Ledger, Price
+    from percepts.foundation.ledger import Ledger
     from percepts.foundation.limits import Limited
     from percepts.foundation.retries import Retrying
     from percepts.foundation.service import Service
 
+    if options.at_once < 1:
+        raise usage(f"--at-once {options.at_once}", "a whole number from 1")
     model = _model(options)
     agent = options.agent or ("model" if model is not None else program)
     if agent == "model" and model is None:
         raise usage("no model is named", "--model NAME, or OPENAI_MODEL in the environment, or --local MODEL")
     if agent != "model" and model is not None:
         raise usage(f"--agent {agent} beside a model", f"--agent {agent} alone, or the model alone")
-    if options.spend is not None and options.price is None:
-        raise usage("--spend without what tokens cost", "--price READ,WRITTEN, of a million tokens")
     name = "" if model is None else str(getattr(model, "called", None) or model.model)
-    prices = {name: Price(prompt=options.price[0], completion=options.price[1])} if options.price else {}
+    prices = {name: _priced(options)} if options.price else {}
     return {
         "agent": agent,
         "model": model,
@@ -132,10 +169,8 @@ def _model(options: Any) -> Any:
     # The environment names a model for whoever asks for one, and turns no program into it.
     if options.model is None and options.base_url is None and options.agent != "model":
         return None
-    import dataclasses
-
     server = server_settings(options.model, options.base_url)
-    return dataclasses.replace(
+    return replace(
         server,
         timeout=options.timeout,
         called=options.called,

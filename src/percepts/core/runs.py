@@ -92,6 +92,10 @@ class Run:
         """The configuration as it is written, which needs no module to be imported."""
         return self._read(self.config_file)
 
+    def change(self, config: Config) -> None:
+        """Write another configuration, one that agrees with all that the run holds."""
+        write_json(self.config_file, to_json(config))
+
     def info(self) -> dict[str, Any]:
         """What run.json says."""
         return self._read(self.info_file)

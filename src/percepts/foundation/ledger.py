@@ -163,7 +163,7 @@ class Ledger(WrapperOfMany, Configurable):
                 raise BudgetError(
                     f"a question of about {cost:.4g} with {max(left - self._set_aside, 0):.4g} left of the budget of "
                     f"{self.config.budget:g}",
-                    fix="a larger budget; what is answered already is kept and costs nothing again",
+                    fix="a larger budget (percepts explore: --resume RUN --spend COST); what is answered is kept",
                 )
             self._set_aside += cost
             return cost

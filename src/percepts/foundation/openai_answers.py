@@ -102,7 +102,7 @@ def _refused(error: Any, status: int, url: str, key_variable: str, hidden: Hidde
     if status == 404:
         return Failure(f"HTTP 404 from {url}: {words}", "a base URL that ends in /v1 and a model that the server has")
     fix = None
-    if "max_completion_tokens" in words:
+    if "max_completion_tokens" in words or ("max_tokens" in words and "support" in words.lower()):
         fix = "limit_field='max_completion_tokens' (percepts explore: --limit-field max_completion_tokens)"
     elif "seed" in words:
         fix = "sends_seed=False (percepts explore: --no-seed)"

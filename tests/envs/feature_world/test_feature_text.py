@@ -293,6 +293,10 @@ def test_instructions_say_what_there_is_and_not_the_truth() -> None:
     assert "size of an object never matters" in instructions(Words(WORLDS[2].build()), FeaturePrompt())
     assert "2 of them or more" in instructions(Words(WORLDS[2].build()), FeaturePrompt())
     assert "ANSWER" not in instructions(Words(single().build()), FeaturePrompt())
+    # Where tests may err, that one tells all is not said.
+    exact, noisy = (instructions(Words(single(noise=noise).build()), FeaturePrompt()) for noise in (0.0, 0.1))
+    assert "testing the same one again tells nothing new" in exact
+    assert noisy == exact.replace(", and testing the same one again tells nothing new", "")
 
 
 def test_long_replies_stay_with_their_ends() -> None:

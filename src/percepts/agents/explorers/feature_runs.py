@@ -111,6 +111,10 @@ class FeatureRun(ExplorerConfig):
             close = nearest(self.agent, FEATURE_AGENTS)
             hint = f", did you mean '{close}'?" if close else ""
             raise ConfigError(f"no agent is called '{self.agent}'{hint}", "one of " + ", ".join(FEATURE_AGENTS))
+        if self.agent == "learner" and self.world.mode == "answer":
+            raise ConfigError(
+                "the agent 'learner', which only tests, in a world that asks for answers", "mode 'identify'"
+            )
 
 
 def rows_of(played: Episodes) -> list[dict[str, Any]]:

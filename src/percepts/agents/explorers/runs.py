@@ -168,6 +168,16 @@ class ExplorerRun(ABC):
         """The command that goes on with it."""
         return f"{self.config.resume} {self.path}"
 
+    def change(self, config: ExplorerConfig) -> None:
+        """Go on with other settings from now on: such as change nothing of what is asked.
+
+        Raises:
+            RunError: another process plays this run.
+        """
+        with self.run.lock():
+            self.run.change(config)
+            self.config = config
+
     @property
     def results_file(self) -> Path:
         """Where the results are."""

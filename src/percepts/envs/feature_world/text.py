@@ -222,12 +222,14 @@ def instructions(words: Words, prompt: FeaturePrompt) -> str:
         if config.mode == "answer"
         else "The game ends by itself as soon as your tests leave one rule."
     )
+    # Where tests err nobody is told, but nothing untrue is said either.
+    again = "" if config.noise else ", and testing the same one again tells nothing new"
     return (
         "You do experiments. A lamp lights up for some objects and stays dark for the others, by a hidden rule that "
         f"does not change. The rule is {rule}. The properties and their values are:\n{features}\n"
         f"All such rules are equally likely.{decoys} At each turn you name one object from a list, and are told "
-        "whether it lit up. Testing changes no object, and testing the same one again tells nothing new. Find the rule "
-        f"in as few tests as possible. {goal}\n{_format(words)}\n{_REASONING[prompt.reasoning]}"
+        f"whether it lit up. Testing changes no object{again}. Find the rule in as few tests as possible. {goal}\n"
+        f"{_format(words)}\n{_REASONING[prompt.reasoning]}"
     )
 
 

@@ -85,7 +85,11 @@ class FeatureWorld(Configurable):
             if not (math.isfinite(self.cost) and self.cost >= 0):
                 raise ConfigError(f"cost = {self.cost}", "a finite number from 0")
             if self.objects is None and self.object_sets != 1:
-                raise ConfigError(f"object_sets = {self.object_sets} of all objects", "1", "objects=12")
+                raise ConfigError(
+                    f"object_sets = {self.object_sets} of all objects",
+                    "1",
+                    "objects=12 (percepts explore: --objects 12)",
+                )
 
     config: Config
 
