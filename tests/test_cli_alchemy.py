@@ -33,6 +33,19 @@ def test_settings_are_flags(capsys: pytest.CaptureFixture[str]):
     assert (config["arenas"], config["seed"]) == (64, 4)
 
 
+def test_settings_are_explained(capsys: pytest.CaptureFixture[str]):
+    for agent, setting in (("alchemy", "--senses.chemistry"), ("cobra", "--exploration.transitions")):
+        assert "--settings" in helped(capsys, agent, "--help")
+        assert setting in helped(capsys, agent, "--preset", "tiny", "--settings")
+
+
+def helped(capsys: pytest.CaptureFixture[str], agent: str, *words: str) -> str:
+    with pytest.raises(SystemExit) as stopped:
+        main(["train", agent, *words])
+    assert stopped.value.code == 0
+    return capsys.readouterr().out
+
+
 def test_it_trains_measures_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFixture[str]):
     out = tmp_path / "run"
     assert main(["train", "alchemy", *QUICK, "--out", str(out)]) == 0
@@ -42,6 +55,11 @@ def test_it_trains_measures_and_goes_on(tmp_path: Path, capsys: pytest.CaptureFi
     assert f"{score:.4g}" in said
     assert said.endswith(f"report: {out / 'report.html'}\n")
     assert Run(out).info()["status"] == "finished"
+    # A folder that is taken is not gone on with by chance.
+    assert main(["train", "alchemy", *QUICK, "--out", str(out)]) == 1
+    assert f"already holds a run (finished); expected a new folder. Try: percepts train --resume {out}, or another" in (
+        capsys.readouterr().err
+    )
     # What is finished is shown or measured again, and what it holds is told to other commands.
     again = (["train", "alchemy", "--resume", str(out)], ["train", "--resume", str(out)], ["evaluate", str(out)])
     for words in again:

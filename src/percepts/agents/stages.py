@@ -158,9 +158,7 @@ def check(stage: Stage, run: Run) -> None:
     if info.get("stage") != stage.kind:
         raise RunError(f"'{run.path}' holds the stage {info.get('stage', 'of something else')}", stage.kind)
     if run.settings() != to_json(stage.settings):
-        raise ConfigError(
-            f"'{run.path}' was begun with other settings", "those in its config.json", "a new pipeline with --out"
-        )
+        raise ConfigError(f"'{run.path}' was begun with other settings", "those in its config.json", "another --out")
     check_built_on(run, stage.built_on)
 
 
@@ -180,7 +178,7 @@ def check_built_on(run: Run, results: Mapping[str, str]) -> None:
         raise RunError(
             f"'{run.path}' was built on another {' and '.join(changed) or 'stage'} than the one that is there now",
             "the results that it began with",
-            f"delete '{run.path}' to begin it anew, or start a new pipeline with --out",
+            f"delete '{run.path}' to begin it anew, or choose another --out",
         )
 
 

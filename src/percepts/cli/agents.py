@@ -20,6 +20,8 @@ OF_TASKS = ("task", "evaluate")
 def train_cobra(words: list[str]) -> int:
     """Train COBRA: vision, exploration without rewards, tasks, evaluation, report; all of it, or one stage."""
     options, settings = _options(words)
+    if options.settings:
+        _config(options, ["--help"])
     if options.task and options.stage not in OF_TASKS:
         raise usage("--task belongs to the stages task and evaluate", "--stage task, or --stage evaluate")
     from percepts.agents.cobra.agent import CobraAgent
@@ -109,6 +111,8 @@ def show_pipeline(agent: CobraAgent) -> str:
 def train_alchemy(words: list[str]) -> int:
     """Train a learner at the table of Alchemy, and measure how it plays episodes that it was not trained on."""
     options, settings = _alchemy_options(words)
+    if options.settings:
+        _alchemy_config(options, ["--help"])
     from percepts.agents.meta_rl.training import settings_of, train
 
     given = settings or options.out or options.preset or options.level or options.seed is not None
@@ -127,6 +131,10 @@ def train_alchemy(words: list[str]) -> int:
     from percepts.cli.training import fresh_folder
 
     path = options.resume or options.out or fresh_folder("alchemy")
+    if options.resume is None:
+        from percepts.core.runs import Run
+
+        Run(path).check_free()
     print(f"training {path}: {config.steps:,} steps of {config.arenas} tables, seed {config.seed}", flush=True)
     outcome = train(config, path)
     if outcome.status == "interrupted":
@@ -150,7 +158,7 @@ def _alchemy_options(words: list[str]) -> tuple[Any, list[str]]:
         "percepts train alchemy --preset cpu --out runs/alchemy       minutes on two cores",
         "percepts train alchemy --resume runs/alchemy                 go on where it was stopped",
         "percepts train alchemy --preset cpu --steps 2000000 --level no-bottleneck",
-        "percepts train alchemy --preset cpu --print-config           every setting; each of them is a flag",
+        "percepts train alchemy --preset cpu --settings               what all settings mean",
     )
     parser = command_parser(train_alchemy, *examples)
     from percepts.agents.meta_rl.presets import TRAININGS
@@ -161,6 +169,7 @@ def _alchemy_options(words: list[str]) -> tuple[Any, list[str]]:
     parser.add_argument("--resume", metavar="FOLDER", help="go on with a training")
     parser.add_argument("--out", metavar="FOLDER", help="where it goes; by default runs/alchemy-TIME")
     parser.add_argument("--seed", type=int, help="of everything")
+    parser.add_argument("--settings", action="store_true", help="explain all settings, each of which is a flag")
     parser.add_argument("--print-config", action="store_true", help="show the whole configuration and train nothing")
     return _parsed(parser, words, TRAININGS)
 
@@ -236,9 +245,9 @@ def _options(words: list[str]) -> tuple[Any, list[str]]:
         "percepts train cobra --resume runs/cobra                go on where it was stopped",
         "percepts train cobra --resume runs/cobra --stage evaluate --task sorting",
         "percepts train cobra --noise 0.05 --exploration.transitions 25600",
-        "percepts train cobra --preset cpu --print-config        every setting; each of them is a flag",
+        "percepts train cobra --preset cpu --settings            what all settings mean",
     )
-    # Also `percepts train cobra --help` lists what follows, not the hundred settings of a pipeline.
+    # Also `percepts train cobra --help` lists what follows, and --settings the hundred settings of a pipeline.
     parser = command_parser(train_cobra, *examples)
     parser.prog = "percepts train cobra"
     parser.add_argument("--preset", help="tiny, tiny-pixels, cpu (the default), cpu-pixels or gpu")
@@ -247,6 +256,7 @@ def _options(words: list[str]) -> tuple[Any, list[str]]:
     parser.add_argument("--stage", choices=STAGES, help="do this stage only; those that it needs must be finished")
     parser.add_argument("--task", action="append", metavar="NAME", help="of the stages task and evaluate; may repeat")
     parser.add_argument("--seed", type=int, help="of all stages")
+    parser.add_argument("--settings", action="store_true", help="explain all settings, each of which is a flag")
     parser.add_argument("--print-config", action="store_true", help="show the whole configuration and train nothing")
     from percepts.agents.cobra.presets import PIPELINES
 

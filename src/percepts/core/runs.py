@@ -52,10 +52,7 @@ class Run:
             RunError: the folder already holds a run, or files of something else.
         """
         run = cls(path)
-        if run.info_file.exists():
-            raise run._taken()
-        if run.path.exists() and (not run.path.is_dir() or any(run.path.iterdir())):
-            raise RunError(f"'{path}' exists and is not an empty folder", "a new or empty folder", "another --out")
+        run.check_free()
         with files.temporary_folder(run.path) as folder:
             write_json(folder / run.config_file.name, to_json(config))
             write_json(folder / run.info_file.name, {"status": "created", "started": now(), **provenance(), **info})
@@ -163,6 +160,17 @@ class Run:
                 _locked.discard(file.fileno())
                 with contextlib.suppress(OSError):  # It must not hide what ended the run; the lock goes all the same.
                     file.truncate(0)
+
+    def check_free(self) -> None:
+        """Refuse to begin a run where something is.
+
+        Raises:
+            RunError: the folder already holds a run, or files of something else.
+        """
+        if self.info_file.exists():
+            raise self._taken()
+        if self.path.exists() and (not self.path.is_dir() or any(self.path.iterdir())):
+            raise RunError(f"'{self.path}' exists and is not an empty folder", "a new or empty folder", "another --out")
 
     def _taken(self) -> RunError:
         info = self.info()
