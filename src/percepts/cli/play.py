@@ -29,7 +29,9 @@ def play(words: list[str]) -> int:
     parser.add_argument(
         "--size", type=int, help="pixels from top to bottom: 256, and 216 of alchemy; agents see 64 and 72"
     )
-    parser.add_argument("--record", type=Path, metavar="FILE.gif", help="write what was played as a GIF at the end")
+    parser.add_argument(
+        "--record", type=Path, metavar="FILE.gif", help="write what was played in the window as a GIF at the end"
+    )
     sprites = parser.add_argument_group("spriteworld")
     sprites.add_argument("--mode", default="train", help="of the task, such as the held-out test")
     sprites.add_argument("--noise", type=float, help="standard deviation of the noise on actions")
@@ -39,6 +41,13 @@ def play(words: list[str]) -> int:
     stones.add_argument("--trials", type=int, default=10, help="of an episode")
     stones.add_argument("--seconds", type=float, default=60.0, help="of a trial")
     options = parser.parse_args(words)
+    given = {word.partition("=")[0] for word in words}
+    for group, environment in ((sprites, "spriteworld"), (stones, "alchemy")):
+        for action in group._group_actions if environment != options.environment else ():
+            if taken := given.intersection(action.option_strings):
+                raise usage(
+                    f"{min(taken)}, which belongs to {environment}", f"percepts play {environment} {min(taken)} …"
+                )
     return _play_alchemy(options) if options.environment == "alchemy" else _play(options)
 
 

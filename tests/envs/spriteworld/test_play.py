@@ -331,6 +331,7 @@ class TestCommand:
             (["sortin"], "did you mean 'sorting'"),
             (["sorting", "--mode", "fast"], "mode of sorting"),
             (["sorting", "--record", "a.png"], "a.gif"),
+            (["sorting", "--hands"], "--hands, which belongs to alchemy"),
         ],
     )
     def test_mistakes_are_one_line(self, words: list[str], said: str, capsys: pytest.CaptureFixture[str]) -> None:
