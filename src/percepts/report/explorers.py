@@ -9,8 +9,9 @@ in pairs.
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,13 +23,16 @@ from percepts.agents.explorers.feature_runs import FeatureRun
 from percepts.agents.explorers.feature_scores import Estimate, PairedTest, paired_test
 from percepts.agents.explorers.feature_texts import episodes_of
 from percepts.agents.explorers.runs import ExplorerConfig, ExplorerRun, read_results
+from percepts.core.config import to_json
 from percepts.core.errors import ConfigError, DataError
 from percepts.core.files import write_text
 from percepts.envs.feature_world.world import FeatureWorld
 from percepts.foundation.ledger import Ledger, Spent
 from percepts.foundation.scripted import Scripted
+from percepts.report.explorer_settings import NONE, differences
 from percepts.report.page import render_sections
 from percepts.report.plates import COLOURS, MARKERS, SOFT, Plate, finish, legend, name_axes, panels
+from percepts.report.sections.repeating import configured, repeated
 from percepts.report.sections.section import Section
 from percepts.report.svg import MINUS
 from percepts.report.transcripts import write_transcripts
@@ -36,17 +40,10 @@ from percepts.report.transcripts import write_transcripts
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-NONE = "–"
 TESTS_HEADS = (
-    "episodes",
-    "steps to identify",
-    "success",
-    "conclusions right",
-    "regret, bits a test",
-    "bad replies a step",
-    "world",
-)
-TRIALS_HEADS = ("episodes", "n, all trials", "n₁", "n, late", "I", "I, robust", "p(I > 0)", "bad replies", "game")
+    "episodes", "steps to identify", "success", "conclusions right", "regret, bits a test", "bad replies a step",
+)  # fmt: skip
+TRIALS_HEADS = ("episodes", "n, all trials", "n₁", "n, late", "I", "I, robust", "p(I\u00a0>\u00a00)", "bad replies")
 PAIRS = " Runs of other worlds, seeds or numbers of episodes than the first are not paired with it."
 SWITCH_HEADS = ("drop", "recovery", "n, late after")
 
@@ -59,6 +56,7 @@ class Shown:
         name: who played.
         path: of its folder.
         config: its settings.
+        info: what run.json says.
         rows: its episodes.
         summary: what they say together.
         spent: tokens and cost; None for programs.
@@ -67,6 +65,7 @@ class Shown:
     name: str
     path: Path
     config: Any
+    info: Mapping[str, Any]
     rows: list[dict[str, Any]]
     summary: Mapping[str, Any]
     spent: Spent | None
@@ -98,11 +97,21 @@ def report_explorers(folders: Sequence[Path | str], out: Path | str | None = Non
     links = [_transcripts(run, folder) for run in runs]
     section = (_tests if kinds == {FeatureRun} else _trials)(runs, links, seed)
     path = folder / "report.html"
-    write_text(path, _page(runs, section, seed))
+    write_text(path, _page(runs, [section, *_record(runs, folder)], seed))
     return path
 
 
-def _page(runs: Sequence[Shown], section: Section, seed: int) -> str:
+def _record(runs: Sequence[Shown], folder: Path) -> list[Section]:
+    """What differs between the runs, all their settings, and how to repeat them."""
+    report, different = "", differences({run.name: run.config for run in runs})
+    tree = {run.name: to_json(run.config) for run in runs} if different is not None else to_json(runs[0].config)
+    if different is not None:
+        report = shlex.join(["percepts", "explore", "report", *(str(run.path) for run in runs), "--out", str(folder)])
+    found = [different, configured(tree, len(runs)), repeated([run.info for run in runs], report)]
+    return [section for section in found if section is not None]
+
+
+def _page(runs: Sequence[Shown], sections: Sequence[Section], seed: int) -> str:
     paid = [run.spent for run in runs if run.spent is not None]
     counts = sorted({len(run.rows) for run in runs})
     facts = [("episodes", " or ".join(map(str, counts))), ("seeds", ", ".join({str(run.config.seed) for run in runs}))]
@@ -112,9 +121,9 @@ def _page(runs: Sequence[Shown], section: Section, seed: int) -> str:
         if any(one.unpriced for one in paid):
             facts.append(("without a price", f"{sum(one.unpriced for one in paid):,} answers"))
     return render_sections(
-        [section],
+        sections,
         title="Explorers",
-        summary=", ".join(run.name for run in runs) + f" in {section.title}",
+        summary=", ".join(run.name for run in runs) + f" in {sections[0].title}",
         status="finished",
         facts=facts,
         numbers=[],
@@ -129,14 +138,14 @@ def _tests(runs: Sequence[Shown], links: Sequence[str | None], seed: int) -> Sec
         found = run.summary
         cells = [
             str(len(run.rows)), _pair(found["tests"]), _pair(found["success"]), _pair(found["accuracy"]),
-            _pair(found["regret"]), f"{found['failures']:.2f}", _world(run), *_against(runs, run, seed),
+            _pair(found["regret"]), f"{found['failures']:.2f}", *_against(runs, run, seed),
         ]  # fmt: skip
         rows.append({"title": run.name, "cells": cells, "link": link})
     content = {
+        **_ruled(rows, "World", [_world(run) for run in runs]),
         "about": "Every test tells whether one object lights up. Steps to identify is how many it took until one rule "
         "was left; an episode that never came so far counts with its budget.",
         "heads": [*TESTS_HEADS, *_against_heads(runs)],
-        "rows": rows,
         "note": "Means ± standard errors over episodes. Regret: how much less information a test was expected to bring "
         "than the best one. The paper's sizes and figures of single models could not be read, so none stand here."
         + (PAIRS if len(runs) > 1 else ""),
@@ -153,21 +162,31 @@ def _trials(runs: Sequence[Shown], links: Sequence[str | None], seed: int) -> Se
         one, p = judged[run.name], run.summary.get("improves")
         cells = [str(len(run.rows)), *map(_estimate, (one.performance, one.first, one.late))]
         cells += [_estimate(one.improvement), _estimate(one.robust_improvement)]
-        cells += [NONE if p is None else f"{p:.3f}", f"{one.invalid_rate:.1%}", _game(run)]
+        cells += [_p(p), f"{one.invalid_rate:.1%}"]
         cells += [_estimate(part) for part in (one.drop, one.recovery, one.late_after)] if switched else []
         rows.append({"title": run.name, "cells": [*cells, *_against(runs, run, seed)], "link": link})
     content = {
+        **_ruled(rows, "Game", [_game(run) for run in runs]),
         "about": "n is the score of a trial over that of the oracle, who knows the chemistry. A player that learns "
         "within a game rises from trial to trial: I is the mean of the later half of the trials less the first trial, "
         "the robust I compares with the mean of the earlier half.",
         "heads": [*TRIALS_HEADS, *(SWITCH_HEADS if switched else ()), *_against_heads(runs)],
-        "rows": rows,
         "note": "Means ± standard errors over games; trials in which the oracle reaches nothing are left out. Late, "
         "drop and recovery refer to the change of rules where there is one. n₁ is noisy, and so is I."
         + (PAIRS if len(runs) > 1 else ""),
         "plates": [_trials_plate(runs, judged)],
     }
     return Section("explorers", "Text Alchemy", content)
+
+
+def _ruled(rows: list[dict[str, Any]], place: str, rules: Sequence[str]) -> dict[str, Any]:
+    """The rules above the table where all runs share them, otherwise under the name of every run."""
+    shared = len(set(rules)) == 1
+    return {
+        "place": place,
+        "rules": rules[0] if shared else "",
+        "rows": [{**row, "rules": "" if shared else one} for row, one in zip(rows, rules)],
+    }
 
 
 def _world(run: Shown) -> str:
@@ -186,7 +205,11 @@ def _game(run: Shown) -> str:
     table, switch = run.config.game.table, run.config.switch
     level = table.level if isinstance(table.level, str) else table.level.name
     ending = "" if switch is None else f", new rules after {switch}"
-    return f"{level}; {table.trials} trials of {table.steps} steps{ending}"
+    return f"{level}; {_count(table.trials, 'trial')} of {_count(table.steps, 'step')}{ending}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _success_plate(runs: Sequence[Shown]) -> Plate:
@@ -209,14 +232,17 @@ def _trials_plate(runs: Sequence[Shown], judged: Mapping[str, Judgement]) -> Pla
         trials, style = np.arange(1, len(curve) + 1), _style(number)
         axes.fill_between(trials, mean - error, mean + error, color=style["color"], alpha=0.15, linewidth=0)
         axes.plot(trials, mean, label=run.name, **style)
-    for switch in {run.config.switch for run in runs} - {None}:
+    switches = {run.config.switch for run in runs} - {None}
+    for switch in switches:
         axes.axvline(switch + 0.5, color=SOFT, linewidth=1, linestyle=":")
     axes.axhline(1.0, color=SOFT, linewidth=0.8, linestyle="--")
     axes.set_ylim(bottom=min(0.0, axes.get_ylim()[0]))
     _whole(axes)
     name_axes(axes, "trial", "score / oracle's score")
     legend(axes, loc="upper left", bbox_to_anchor=(1.0, 1.0))
-    caption = "Normalised score by trial, bands of one standard error. The dotted line is a change of rules."
+    caption = "Normalised score by trial, bands of one standard error."
+    if switches:
+        caption += " A dotted line is a change of rules."
     return finish(figure, caption, "Normalised scores by trial: " + ", ".join(run.name for run in runs))
 
 
@@ -232,7 +258,7 @@ def _against(runs: Sequence[Shown], run: Shown, seed: int) -> list[str]:
     if run is first or not _same_episodes(first, run):
         return [NONE, NONE]
     found = _paired(first, run, seed)
-    return [_estimate(found.difference), f"{found.p:.3f}"]
+    return [_estimate(found.difference), _p(found.p)]
 
 
 def _paired(first: Shown, run: Shown, seed: int) -> PairedTest:
@@ -259,23 +285,26 @@ def _shown(folder: Path) -> Shown:
     results = read_results(folder)
     books = Ledger(config.service.ledger, Scripted([]), folder / "ledger.jsonl") if config.model is not None else None
     spent = None if books is None else books.spent()
-    return Shown(str(results["agent"]), folder, config, results["rows"], results["summary"], spent)
+    return Shown(str(results["agent"]), folder, config, run.run.info(), results["rows"], results["summary"], spent)
 
 
 def _named(runs: list[Shown]) -> list[Shown]:
-    """Runs of one player are told apart by their folders."""
-    names = [run.name for run in runs]
-    return [
-        Shown(f"{run.name} ({run.path.name})" if names.count(run.name) > 1 else run.name, *list(vars(run).values())[1:])
-        for run in runs
-    ]
+    """Runs of one player are told apart by their folders; by the whole paths where these have the same name."""
+
+    def told(names: Sequence[str], apart: Sequence[str]) -> list[str]:
+        return [f"{run.name} ({one})" if names.count(name) > 1 else name for run, name, one in zip(runs, names, apart)]
+
+    names = told([run.name for run in runs], [run.path.resolve().name for run in runs])
+    names = told(names, [str(run.path) for run in runs])
+    return [replace(run, name=name) for run, name in zip(runs, names)]
 
 
 def _transcripts(run: Shown, folder: Path) -> str | None:
     """Write the page of a run's transcripts; the link to it from the report."""
     if not (run.path / "episodes").is_dir():
         return None
-    page = write_transcripts(run.path / "episodes", run.path / "transcripts.html")
+    title = f"{run.name}: transcripts"
+    page = write_transcripts(run.path / "episodes", run.path / "transcripts.html", title)
     return Path(os.path.relpath(page.resolve(), folder.resolve())).as_posix()
 
 
@@ -291,6 +320,10 @@ def _style(number: int) -> dict[str, Any]:
     return {**look, "markersize": 4, "linewidth": 1.4}
 
 
+def _p(value: float | None) -> str:
+    return NONE if value is None else "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
 def _pair(value: Sequence[Any]) -> str:
     mean, error, _ = value
     nan = float("nan")
@@ -300,5 +333,5 @@ def _pair(value: Sequence[Any]) -> str:
 def _estimate(value: Estimate | None) -> str:
     if value is None or value.mean != value.mean:
         return NONE
-    error = f" ± {value.error:.2f}" if value.error == value.error else ""
+    error = f" ±\u00a0{value.error:.2f}" if value.error == value.error else ""
     return f"{value.mean:.2f}{error}".replace("-", MINUS)

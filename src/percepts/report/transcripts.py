@@ -66,7 +66,7 @@ class ShownEpisode:
     turns: tuple[ShownTurn, ...]
 
 
-def write_transcripts(folder: Path | str, out: Path | str | None = None) -> Path:
+def write_transcripts(folder: Path | str, out: Path | str | None = None, title: str | None = None) -> Path:
     """Write the page of all transcripts in `folder` and below; returns its path, by default `transcripts.html` there.
 
     A file that cannot be read, a damaged line and an episode that is not finished are told on the page.
@@ -77,12 +77,12 @@ def write_transcripts(folder: Path | str, out: Path | str | None = None) -> Path
     """
     folder = Path(folder)
     path = folder / "transcripts.html" if out is None else Path(out)
-    write_text(path, render_transcripts(folder))
+    write_text(path, render_transcripts(folder, title))
     return path
 
 
-def render_transcripts(folder: Path) -> str:
-    """The page as HTML.
+def render_transcripts(folder: Path, title: str | None = None) -> str:
+    """The page as HTML, by default with the folder's name as its title.
 
     Raises:
         DataError: there are no transcripts in `folder`.
@@ -109,8 +109,8 @@ def render_transcripts(folder: Path) -> str:
     finished = sum(transcript.complete for transcript in transcripts)
     return render_sections(
         [Section("transcripts", "Episodes", {"episodes": episodes})],
-        title=clean(folder.resolve().name),
-        summary=f"What was said in {len(episodes)} episodes, {finished} of them finished",
+        title=clean(title or folder.resolve().name),
+        summary=f"What was said in {_episodes(len(episodes))}, {finished} of them finished",
         status="finished" if episodes and finished == len(episodes) else "unfinished",
         facts=_facts_of(transcripts),
         numbers=_numbers(transcripts),
@@ -121,24 +121,42 @@ def render_transcripts(folder: Path) -> str:
 
 def _facts_of(transcripts: Sequence[Transcript]) -> list[tuple[str, str]]:
     made = _completions(transcripts)
-    cut = sum(one.finish_reason == "length" for one in made)
-    empty = sum(not one.text.strip() for one in made)
-    models = ", ".join(sorted({clean(one.model) for one in made})) or "none"
-    return [("models", models), ("cut at the token limit", f"{cut} of {len(made)}"), ("empty answers", str(empty))]
+    empty = ("empty answers", str(sum(not one.text.strip() for one in made)))
+    by_models = [one for one in made if not _of_program(one)]
+    if made and not by_models:
+        return [("played by", "a program"), empty]
+    cut = sum(one.finish_reason == "length" for one in by_models)
+    models = ", ".join(sorted({clean(one.model) for one in by_models})) or "none"
+    return [("models", models), ("cut at the token limit", f"{cut} of {len(by_models)}"), empty]
 
 
 def _numbers(transcripts: Sequence[Transcript]) -> list[tuple[str, str, str]]:
-    made = _completions(transcripts)
+    made = [one for one in _completions(transcripts) if not _of_program(one)]
     read, written = (sum(getattr(one.usage, f"{kind}_tokens") for one in made) for kind in ("prompt", "completion"))
     estimated = sum(not one.usage.counted for one in made)
     note = f"tokens of {estimated} answers are estimated" if estimated else "as the models counted"
-    turns = sum(len(transcript.turns) for transcript in transcripts)
+    turns = (
+        "Turns",
+        f"{sum(len(transcript.turns) for transcript in transcripts):,}",
+        f"in {_episodes(len(transcripts))}",
+    )
+    if not made:
+        return [turns]
     return [
-        ("Turns", f"{turns:,}", f"in {len(transcripts)} episodes"),
+        turns,
         ("Tokens read", f"{read:,}", note),
         ("Tokens written", f"{written:,}", note),
         ("Time to answer", clock_time(sum(one.seconds for one in made)), "when the answers were made"),
     ]
+
+
+def _episodes(count: int) -> str:
+    return f"{count} episode{'' if count == 1 else 's'}"
+
+
+def _of_program(answer: Completion) -> bool:
+    """Whether a program gave it, which reads no tokens; a model reads the question."""
+    return answer.usage.counted and not answer.usage.prompt_tokens and not answer.usage.completion_tokens
 
 
 def _completions(transcripts: Sequence[Transcript]) -> list[Completion]:
@@ -186,6 +204,8 @@ def _said(role: str, text: str, pictures: tuple[str, ...] = (), note: str = "") 
 
 
 def _note(answer: Completion) -> str:
+    if _of_program(answer):
+        return ""
     usage, about = answer.usage, "" if answer.usage.counted else "about "
     parts = [
         f"{about}{usage.prompt_tokens:,} tokens read, {usage.completion_tokens:,} written",

@@ -9,6 +9,7 @@ from percepts.core.config import to_json
 from percepts.core.progress import clock_time
 from percepts.core.runs import Run
 from percepts.report.cobra_material import PipelineMaterial, Shown, task_title
+from percepts.report.sections.repeating import configured, repeated
 from percepts.report.sections.section import Section
 
 UNITS = {"vision": "updates", "explore": "transitions"}
@@ -24,15 +25,12 @@ def stages(material: PipelineMaterial) -> Shown:
 
 def configuration(material: PipelineMaterial) -> Shown:
     """The complete resolved configuration."""
-    return Shown(Section("configuration", "Configuration", {"tree": to_json(material.config)}))
+    return Shown(configured(to_json(material.config)))
 
 
 def reproduction(material: PipelineMaterial) -> Shown:
     """The command and the circumstances."""
-    info = dict(material.info)
-    command = str(info.pop("command", "") or "")
-    rows = [(name.replace("_", " "), value) for name, value in info.items() if value not in (None, "")]
-    return Shown(Section("reproduction", "How to reproduce", {"command": command, "rows": rows}))
+    return Shown(repeated([material.info]))
 
 
 def stage_seconds(path: Path) -> float | None:

@@ -8,6 +8,7 @@ from percepts.core.capabilities import Encodes
 from percepts.report.curves import Line, line_chart, smoothed, trajectory
 from percepts.report.material import Material, numeric_names, series
 from percepts.report.scores import score_table
+from percepts.report.sections.repeating import configured, repeated
 from percepts.report.sections.section import Chart, Section
 from percepts.report.svg import short
 
@@ -64,19 +65,12 @@ def training(material: Material) -> Section | None:
 
 def configuration(material: Material) -> Section:
     """The complete resolved configuration."""
-    return Section("configuration", "Configuration", {"tree": material.config})
+    return configured(material.config)
 
 
 def reproduction(material: Material) -> Section:
     """The command and the circumstances."""
-    info = dict(material.info)
-    command = str(info.pop("command", "") or "")
-    rows = [
-        (name.replace("_", " "), f"{value:.6g}" if isinstance(value, float) else value)
-        for name, value in info.items()
-        if value not in (None, "")
-    ]
-    return Section("reproduction", "How to reproduce", {"command": command, "rows": rows})
+    return repeated([material.info])
 
 
 def _kl_per_latent(material: Material) -> Chart | None:
