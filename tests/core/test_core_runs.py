@@ -106,6 +106,29 @@ def test_tables(run: Run, tmp_path: Path):
     assert tables.run_list([]) == ""
 
 
+def test_columns_and_headings_of_nothing_are_left_out(run: Run):
+    assert tables.run_list([run]).splitlines()[0].split() == ["run", "status", "started"]
+    run.log({"step": 10, "score": 4.5})
+    assert tables.run_list([run]).splitlines()[0].split() == ["run", "status", "step", "started"]
+    assert "4.5" in tables.run_details(run)  # a training without one loss
+    (run.path / "evaluation.json").write_text('{"step": 3, "provenance": {"pid": 1}}')
+    assert "scores" not in tables.run_details(run)
+
+
+def test_scores_of_other_things_than_models_are_shown(run: Run):
+    (run.path / "evaluation.json").write_text(
+        '{"scores": {"clustering": {"train": {"success": 0.25, "success_interval": [0.1, 0.5], "learned": "2f99"}}}}'
+    )
+    shown = tables.run_details(run).split("\n\n")[-1].splitlines()
+    assert [line.split() for line in shown] == [
+        ["scores"],
+        ["clustering.train.success", "0.25"],
+        ["clustering.train.success_interval", "[0.1", "0.5]"],
+    ]
+    (run.path / "evaluation.json").write_text('{"step": 3840, "score": 61.5, "provenance": {"pid": 1}}')
+    assert tables.run_details(run).endswith("scores at step 3840\n  score 61.5")
+
+
 def test_the_commit_says_whether_more_than_results_was_changed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def git(*words: str) -> str:
         who = ("-c", "user.name=A", "-c", "user.email=a@b.c")

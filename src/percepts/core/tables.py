@@ -9,11 +9,17 @@ from percepts.core.config import flatten
 from percepts.core.errors import RunError
 from percepts.core.runs import Run
 
+NOT_SCORES = ("step", "rewarded_steps", "provenance")
+"""Parts of an evaluation that say when and where it was made."""
+
 
 def run_list(runs: Iterable[Run]) -> str:
-    """One line a run: path, status, step, loss, images/s, minutes, when it began. Empty for no runs."""
+    """One line a run: path, status, step, loss, images/s, minutes, when it began. What no run has is left out; empty
+    for no runs."""
     rows = [_row(run) for run in runs]
-    return table(["run", "status", "step", "loss", "images/s", "minutes", "started"], rows) if rows else ""
+    heads = ["run", "status", "step", "loss", "images/s", "minutes", "started"]
+    kept = [place for place in range(len(heads)) if any(row[place] not in ("-", "n/a") for row in rows)]
+    return table([heads[place] for place in kept], [[row[place] for place in kept] for row in rows]) if rows else ""
 
 
 def run_details(run: Run) -> str:
@@ -22,12 +28,12 @@ def run_details(run: Run) -> str:
     saved = sorted(path.name for path in run.checkpoints.glob("step-*"))
     parts += [f"  {'checkpoints':18} {', '.join(saved) or 'none'}", "", "settings"]
     parts += [f"  {name:42} {value}" for name, value in flatten(run.settings()) if not name.endswith("type")]
-    last = _last_losses(run)
+    last = _last_numbers(run)
     if last:
         parts += ["", "last numbers", *(f"  {name:18} {number(value)}" for name, value in last.items())]
-    scores = run.evaluation()
-    if scores is not None:
-        parts += ["", f"scores at step {scores.get('step', 'unknown')}", evaluation(scores)]
+    scores = run.evaluation() or {}
+    if shown := evaluation(scores) or _other_scores(scores):
+        parts += ["", f"scores at step {scores['step']}" if "step" in scores else "scores", shown]
     return "\n".join(parts)
 
 
@@ -37,7 +43,7 @@ def run_difference(a: Run, b: Run) -> str:
     names = [name for name in {**before, **after} if before.get(name) != after.get(name)]
     rows = [[name, str(before.get(name, "-")), str(after.get(name, "-"))] for name in names]
     parts = [table(["setting", a.path.name, b.path.name], rows) if rows else "same settings"]
-    ends = [_last_losses(run) for run in (a, b)]
+    ends = [_last_numbers(run) for run in (a, b)]
     shared = [name for name in ends[0] if name in ends[1] and isinstance(ends[0][name], int | float)]
     rows = [[name, number(ends[0][name]), number(ends[1][name])] for name in shared]
     if rows:
@@ -92,7 +98,7 @@ def _row(run: Run) -> list[str]:
         info = run.info()
     except RunError:
         return [str(run.path), "unreadable", *["-"] * 5]
-    last = _last_losses(run)
+    last = _last_numbers(run)
     return [
         str(run.path),
         info.get("status", "?"),
@@ -104,6 +110,18 @@ def _row(run: Run) -> list[str]:
     ]
 
 
-def _last_losses(run: Run) -> dict[str, Any]:
-    """The newest logged line of training; empty before the first."""
-    return next((entry for entry in reversed(run.metrics()) if "loss" in entry), {})
+def _other_scores(result: dict[str, Any]) -> str:
+    """The numbers of an evaluation of something else than a model of images, by dotted names."""
+    found = [
+        (name.removeprefix("scores."), value)
+        for name, value in flatten({name: value for name, value in result.items() if name not in NOT_SCORES})
+        if isinstance(value, int | float | list)
+    ]
+    width = max((len(name) for name, _ in found), default=0)
+    return "\n".join(f"  {name:{width}} {number(value)}" for name, value in found)
+
+
+def _last_numbers(run: Run) -> dict[str, Any]:
+    """The newest logged line of training: the last one with a loss, where any has one; empty before the first."""
+    lines = run.metrics()
+    return next((line for line in reversed(lines) if "loss" in line), lines[-1] if lines else {})
