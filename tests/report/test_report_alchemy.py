@@ -7,11 +7,13 @@ from pathlib import Path
 
 import pytest
 import torch
+from browser import browser, found
 
 from percepts.agents.alchemy.bots import RandomHeuristic, UniformRandom
-from percepts.agents.alchemy.microprobes import ProbeResult
+from percepts.agents.alchemy.microprobes import PROBES, ProbeResult
 from percepts.agents.alchemy.playing import Played, play
 from percepts.core.errors import ConfigError
+from percepts.core.runs import Run
 from percepts.envs.alchemy.chemistry import EDGES, chemistry_tables
 from percepts.envs.alchemy.evaluation_set import generated_episodes
 from percepts.envs.alchemy.levels import level
@@ -85,6 +87,38 @@ def test_scores_are_normalised_between_floor_and_ceiling(tmp_path: Path) -> None
     assert "not normalised" not in text
     for name in ("behaviour", "probes", "episode"):
         assert f'<section id="alchemy_{name}"' not in text  # nothing was recorded
+
+
+def test_a_page_in_the_folder_of_a_training_shows_how_it_went(tmp_path: Path) -> None:
+    run = Run.create(tmp_path / "learner", Table.Config(level=LEVEL), stage="alchemy", step=2000)
+    for step in (1000, 2000):
+        line = {"step": step, "policy_loss": 1 / step, "score": step / 10, "clipped": 0.0, "adaptation": None}
+        run.log({**line, "per_trial": [None, 1.5], "steps_per_second": step})
+    text = report_alchemy(run.path, {"mine": Played(torch.ones(4, 10))}, level=LEVEL).read_text(encoding="utf-8")
+    for name in ("training", "configuration", "reproduction"):
+        assert f'<section id="{name}"' in text
+    # The score comes first; what does not move, or says how fast it went, is left out.
+    assert re.findall(r'<figure class="chart-box">\s*<h3>(.*?)</h3>', text) == ["Score", "policy loss"]
+    assert "environment steps" in text
+    assert "points an episode" in text
+    assert str(run.info()["command"]).split()[0] in text
+    assert ">2,000</dd>" in text
+    elsewhere = report_alchemy(tmp_path / "page", {"mine": Played(torch.ones(4, 10))}, level=LEVEL)
+    assert '<section id="training"' not in elsewhere.read_text(encoding="utf-8")
+
+
+@pytest.mark.skipif(None in found(), reason="no browser on this machine")
+def test_all_microprobes_are_in_sight(played: dict[str, Played], tmp_path: Path) -> None:
+    probes = {"level 3": {name: ProbeResult(5, 20, 4, 20) for name in PROBES}}
+    path = report_alchemy(tmp_path, played, level=LEVEL, probes=probes)
+    with browser() as one:
+        for width in (1200, 1440, 1920):
+            one.size(width, 900)
+            one.open(path)
+            hidden = one.run(
+                "return [...document.querySelectorAll('.roomy')].map((box) => box.scrollWidth - box.clientWidth)"
+            )
+            assert hidden == [0, 0, 0], width
 
 
 def test_scores_of_other_episodes_are_not_normalised(tmp_path: Path) -> None:

@@ -4,7 +4,8 @@
     report_alchemy("runs/alchemy", played, level="random-bottleneck", probes=probe_agents({"mine": MyAgent}))
 
 Agents with the names of published ones (`alchemy_paper.PUBLISHED`) stand beside these numbers. Scores are normalised by
-a floor and a ceiling on the same episodes: those of "random heuristic" and "oracle", if both played.
+a floor and a ceiling on the same episodes: those of "random heuristic" and "oracle", if both played. In the folder of a
+training the page also shows how that went.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ from percepts.agents.alchemy.microprobes import PROBES, PUBLISHED_PASSES, ProbeR
 from percepts.agents.alchemy.playing import Played
 from percepts.core.errors import ConfigError
 from percepts.core.files import write_text
+from percepts.core.runs import Run
 from percepts.envs.alchemy.levels import Level
 from percepts.envs.alchemy.levels import level as find_level
 from percepts.report.alchemy_figures import (
@@ -30,6 +32,7 @@ from percepts.report.alchemy_figures import (
 from percepts.report.alchemy_paper import BEHAVIOUR, CEILING, FLOOR, PUBLISHED, Published
 from percepts.report.page import render_sections
 from percepts.report.plates import Plate
+from percepts.report.sections.alchemy_record import command, learning_curves, settings
 from percepts.report.sections.section import Section
 from percepts.report.svg import MINUS
 
@@ -50,6 +53,7 @@ class AlchemyMaterial:
         watched: name of the agent and number of the episode that is drawn; the last agent that was recorded if None.
         references: published agents whose curves are drawn, too.
         seed: of the episodes.
+        run: the training that made one of the agents; None where there was none.
     """
 
     played: Mapping[str, Played]
@@ -60,6 +64,7 @@ class AlchemyMaterial:
     watched: tuple[str, int] | None = None
     references: Sequence[str] = ()
     seed: int = 0
+    run: Run | None = None
 
 
 def report_alchemy(
@@ -77,7 +82,7 @@ def report_alchemy(
     """Write `report.html` and the folder `figures` (PNG files).
 
     Args:
-        folder: where to.
+        folder: where to; if it is that of a training, this is shown, too.
         played: how every agent did, by name; all on the same episodes.
         level: of these.
         probes: results by agent and microprobe, of `probe_agents`.
@@ -98,8 +103,10 @@ def report_alchemy(
     unknown = [name for name in references if name not in PUBLISHED]
     if unknown:
         raise ConfigError(f"references {', '.join(unknown)}", "some of " + ", ".join(PUBLISHED))
+    run = Run(folder)
+    trained = run if run.info_file.is_file() else None
     material = AlchemyMaterial(
-        played, find_level(level), probes or {}, title, summary, watched, references, seed
+        played, find_level(level), probes or {}, title, summary, watched, references, seed, trained
     )  # fmt: skip
     shown = [one for make in SECTIONS if (one := make(material)) is not None]
     path = Path(folder) / "report.html"
@@ -121,6 +128,8 @@ def render_alchemy(material: AlchemyMaterial, sections: Sequence[Section]) -> st
         ("trials", str(some.scores.shape[1])),
         ("seed", str(material.seed)),
     ]
+    steps = None if material.run is None else material.run.info().get("step")
+    facts += [("environment steps of training", f"{steps:,}")] if isinstance(steps, int) else []
     numbers = [(name, f"{one.mean:.1f}", _plus_minus(one)) for name, one in list(material.played.items())[-4:]]
     return render_sections(
         sections,
@@ -219,7 +228,19 @@ def episode(material: AlchemyMaterial) -> Shown | None:
     return Section("alchemy_episode", "An episode", content), plates
 
 
-SECTIONS: tuple[Callable[[AlchemyMaterial], Shown | None], ...] = (scores, learning, behaviour, probes, episode)
+def _of_training(make: Callable[[Run], Section]) -> Callable[[AlchemyMaterial], Shown | None]:
+    """A section on the training, where there was one."""
+    return lambda material: None if material.run is None else (make(material.run), {})
+
+
+SECTIONS: tuple[Callable[[AlchemyMaterial], Shown | None], ...] = (
+    scores,
+    learning,
+    behaviour,
+    probes,
+    episode,
+    *map(_of_training, (learning_curves, settings, command)),
+)
 """In the order of the page."""
 
 

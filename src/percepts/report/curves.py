@@ -122,7 +122,7 @@ def trajectory(
 def _across(lines: Sequence[Line], label: str, points: bool) -> tuple[float, float]:
     """The range of the horizontal axis; steps are counted from 0."""
     values = [x for line in lines for x in line.x]
-    if label == "step":
+    if label in ("step", "environment steps"):
         return 0.0, max([*values, 1.0])
     return limits(values, margin=0.02 if points else 0.0)
 

@@ -143,24 +143,32 @@ def _rate_distortion(material: Material) -> Chart | None:
 
 def _others(material: Material) -> list[Chart]:
     """Every other logged number that moves, such as scores measured during training."""
-    charts = []
-    for name in numeric_names(material.log):
-        steps, values = series(material.log, name)
-        if name in TERMS or name in DRAWN_ELSEWHERE or len(set(values)) < 2:
-            continue
-        evaluated = name.startswith("evaluation/")
-        title = name.removeprefix("evaluation/").replace("_", " ")
-        key = "other-" + "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)
-        lines = [Line(title, steps, values, "s1")] if evaluated else smoothed(title, steps, values)
-        svg = line_chart(
-            lines,
-            label=f"{title} over training",
-            settled=0.0 if evaluated else SETTLED,
-            points=evaluated and len(steps) < 40,
-            key=key,
-        )
-        charts.append(Chart(title, svg, "Measured during training." if evaluated else ""))
+    names = [name for name in numeric_names(material.log) if name not in TERMS and name not in DRAWN_ELSEWHERE]
+    charts = [chart for name in names if (chart := logged_chart(material.log, name)) is not None]
     return sorted(charts, key=lambda chart: not chart.caption)[:MOST_OTHERS]
+
+
+def logged_chart(
+    log: list[dict[str, Any]], name: str, title: str = "", unit: str = "", x_label: str = "step"
+) -> Chart | None:
+    """The curve of one logged number; None where it does not move."""
+    steps, values = series(log, name)
+    if len({value for value in values if value == value}) < 2:
+        return None
+    evaluated = name.startswith("evaluation/")
+    title = title or name.removeprefix("evaluation/").replace("_", " ")
+    key = "other-" + "".join(letter if letter.isascii() and letter.isalnum() else "-" for letter in name)
+    lines = [Line(title, steps, values, "s1")] if evaluated else smoothed(title, steps, values)
+    svg = line_chart(
+        lines,
+        label=f"{title} over training",
+        x_label=x_label,
+        y_label=unit,
+        settled=0.0 if evaluated else SETTLED,
+        points=evaluated and len(steps) < 40,
+        key=key,
+    )
+    return Chart(title, svg, "Measured during training." if evaluated else "")
 
 
 def _is_list(value: Any) -> bool:
