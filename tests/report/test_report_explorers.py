@@ -126,6 +126,7 @@ def test_conditions_of_a_model_are_told_in_the_words_of_the_command_line(capsys:
         "a": AlchemyRun(agent="model", model=models[0], player=plain),
         "b": AlchemyRun(agent="model", model=models[1], player=other, game=told, at_once=2),
         "c": AlchemyRun(agent="sampling", memory="carry"),
+        "d": AlchemyRun(agent="qmdp", memory="forget"),
     }
     section = differences(runs)
     assert section is not None
@@ -134,12 +135,13 @@ def test_conditions_of_a_model_are_told_in_the_words_of_the_command_line(capsys:
     }
     assert rows["a"] == {
         "--model": "small", "--trials": "10", "--told": "none", "--summary": "none", "--style": "structured",
-        "--self-correction": "no", "--recall": "reset", "--demonstrations": "–", "--demonstrator": "–",
-        "--demonstrated-rules": "–", "--demonstrated-as": "–",
+        "--self-correction": "no", "--demonstrations": "0", "--recall": "–",
     }  # fmt: skip
     assert rows["b"]["--demonstrations"] == "2"
     assert rows["b"]["--told"] == "rewards, pairs"
-    assert (rows["c"]["--model"], rows["c"]["--recall"]) == ("–", "carry")
+    # How models are asked means nothing to a program.
+    assert {name for name, cell in rows["c"].items() if cell != "–"} == {"--trials", "--recall"}
+    assert (rows["c"]["--recall"], rows["d"]["--recall"]) == ("carry", "forget")
     assert differences({"a": runs["a"]}) is None
     same = differences({"a": AlchemyRun(agent="cash-only"), "b": AlchemyRun(agent="sampling")})
     assert same is not None

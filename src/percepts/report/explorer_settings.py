@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from percepts.agents.explorers.runs import MODEL
 from percepts.core.config import flatten
 from percepts.report.sections.section import Section
 
@@ -53,13 +54,17 @@ WORDS = {
 """Options by the names of the settings that they write."""
 UNTOLD = ("agent", "at_once", "service", "asking.seed", "asking.workers", "player.asking", "model.called")
 """Settings, or groups of them, that change nothing of what is played, or that the names of the runs tell."""
+OF_MODELS = ("model", "asking", "prompt", "player", "game.told", "game.reasoning", "summaries")
+"""What means nothing to a program."""
+INFER = ("sampling", "qmdp")
+"""The programs that keep something from trial to trial, as they are told."""
 
 
 def differences(runs: Mapping[str, Any]) -> Section | None:
     """One row a run, one column a setting in which they are not equal; None for a single run.
 
-    A setting of a part that only some runs have, such as a language model, is compared between these; the others show
-    a dash. Demonstrations differ from none.
+    What means nothing to some of the runs, as to a program how a language model is asked, is compared between the
+    others; these show a dash.
 
     Args:
         runs: settings by the name of the run.
@@ -76,15 +81,17 @@ def differences(runs: Mapping[str, Any]) -> Section | None:
 
 
 def _settings(config: Any) -> dict[str, Any]:
-    """Those that can make a difference, by dotted names; parts that are not there say nothing."""
-    parts = ("model", "player.demonstrations")
-    return {
+    """Those that mean something to who plays, by dotted names."""
+    untold = UNTOLD if config.agent == MODEL else (*UNTOLD, *OF_MODELS)
+    untold = untold if config.agent in INFER else (*untold, "memory")
+    found = {
         name: value
         for name, value in flatten(config)
-        if name.split(".")[-1] != "type"
-        and not any(name == one or name.startswith(f"{one}.") for one in UNTOLD)
-        and not (name in parts and value is None)
+        if name.split(".")[-1] != "type" and not any(name == one or name.startswith(f"{one}.") for one in untold)
     }
+    if "player.demonstrations" in found:
+        found["player.demonstrations.trials"] = found.pop("player.demonstrations") or 0
+    return found
 
 
 def _together(settings: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -93,8 +100,7 @@ def _together(settings: Sequence[Mapping[str, Any]]) -> list[str]:
 
 def _differs(name: str, settings: Sequence[Mapping[str, Any]]) -> bool:
     found = [one[name] for one in settings if name in one]
-    some = len(found) < len(settings) and not name.startswith("model.")
-    return some or any(value != found[0] for value in found)
+    return any(value != found[0] for value in found)
 
 
 def _word(name: str) -> str:
