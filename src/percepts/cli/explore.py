@@ -28,8 +28,6 @@ NEEDS = {
     "--spend": "--price READ,WRITTEN",
 }
 """Options that mean nothing without another one."""
-INFER = ("sampling", "qmdp")
-"""Agents that --recall is for."""
 
 
 def explore(words: list[str]) -> int:
@@ -239,9 +237,11 @@ def _check_needs(words: Sequence[str]) -> None:
 
 def _check_options(parser: Any, words: Sequence[str], agent: str) -> None:
     """Refuse what was typed and means nothing to whoever plays."""
+    from percepts.agents.explorers.text_agents import RECALLING
+
     given = {word.partition("=")[0] for word in words}
-    if "--recall" in given and agent not in INFER:
-        raise usage(f"--recall for the agent '{agent}'", f"--agent {' or '.join(INFER)}, or no --recall")
+    if "--recall" in given and agent not in RECALLING:
+        raise usage(f"--recall for the agent '{agent}'", f"--agent {' or '.join(RECALLING)}, or no --recall")
     if agent == "model":
         return
     for group in parser._action_groups:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from percepts.agents.explorers.runs import MODEL
+from percepts.agents.explorers.text_agents import RECALLING
 from percepts.core.config import flatten
 from percepts.report.sections.section import Section
 
@@ -56,8 +57,6 @@ UNTOLD = ("agent", "at_once", "service", "asking.seed", "asking.workers", "playe
 """Settings, or groups of them, that change nothing of what is played, or that the names of the runs tell."""
 OF_MODELS = ("model", "asking", "prompt", "player", "game.told", "game.reasoning", "summaries")
 """What means nothing to a program."""
-INFER = ("sampling", "qmdp")
-"""The programs that keep something from trial to trial, as they are told."""
 
 
 def differences(runs: Mapping[str, Any]) -> Section | None:
@@ -83,7 +82,7 @@ def differences(runs: Mapping[str, Any]) -> Section | None:
 def _settings(config: Any) -> dict[str, Any]:
     """Those that mean something to who plays, by dotted names."""
     untold = UNTOLD if config.agent == MODEL else (*UNTOLD, *OF_MODELS)
-    untold = untold if config.agent in INFER else (*untold, "memory")
+    untold = untold if config.agent in RECALLING else (*untold, "memory")
     found = {
         name: value
         for name, value in flatten(config)

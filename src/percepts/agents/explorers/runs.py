@@ -273,7 +273,7 @@ class Sitting:
 
     def recording(self, number: int, system: str, facts: Mapping[str, Any]) -> TurnLog:
         """The transcript of an episode, to be written or gone on with."""
-        name = f"{type(self.run.config).__name__} {number:04d}"
+        name = f"{self.run.config.explored}, episode {number}"
         return TurnLog(begin_transcript(self.run.transcript_file(number), name, system, facts), self._count)
 
     def _count(self) -> None:

@@ -150,6 +150,8 @@ def _unless_contradicted(player: Bot, action: Tensor, seen: TableView, mind: Min
 Player = Literal["oracle", "sampling", "qmdp", "notebook", "random-heuristic", "cash-only", "random"]
 """Programs that play, by name."""
 PLAYERS: tuple[Player, ...] = get_args(Player)
+RECALLING: tuple[Player, ...] = ("sampling", "qmdp")
+"""Those that keep something from trial to trial, as they are told."""
 
 
 def text_player(name: str, game: TextAlchemy, memory: Memory = "reset", seed: int = 0) -> TextAgent:
