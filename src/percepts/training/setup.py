@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import contextlib
 import ctypes
 import dataclasses
 import os
 import signal
+import time
 import types
 from collections.abc import Iterator
 from typing import Any, Literal
@@ -26,7 +28,22 @@ def processes(device: Literal["auto", "cpu", "cuda"] = "auto") -> PartialState:
     """
     if device == "cuda" and not torch.cuda.is_available():
         raise ConfigError("device = cuda, and torch finds no GPU", fix="--device cpu, or percepts doctor")
-    return PartialState(cpu=device == "cpu")
+    state = PartialState(cpu=device == "cpu")
+    if state.num_processes > 1:
+        atexit.unregister(_part)
+        atexit.register(_part)
+    return state
+
+
+def _part() -> None:
+    """Leave the other processes in order.
+
+    A thread of gloo drops the last tensors a moment after the last exchange, for which it needs Python; where that has
+    ended meanwhile, the thread aborts the whole program.
+    """
+    if torch.distributed.is_initialized():
+        torch.distributed.destroy_process_group()
+    time.sleep(0.25)
 
 
 def device_of(device: Literal["auto", "cpu", "cuda"]) -> torch.device:
