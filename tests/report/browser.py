@@ -60,6 +60,12 @@ class Browser:
         entries = self.command("se/log", type="browser")
         return [entry["message"] for entry in entries if entry["level"] in ("SEVERE", "WARNING")]
 
+    def hidden(self, boxes: str) -> list[int]:
+        """How many pixels of what is in each of these boxes (a CSS selector) are out of sight to the right."""
+        widths = "(box) => box.scrollWidth - box.clientWidth"
+        found: list[int] = self.run(f"return [...document.querySelectorAll('{boxes}')].map({widths})")
+        return found
+
     def screenshot(self, path: Path) -> None:
         path.write_bytes(base64.b64decode(request(f"{self.address}/session/{self.session}/screenshot", None)))
 

@@ -115,10 +115,7 @@ def test_all_microprobes_are_in_sight(played: dict[str, Played], tmp_path: Path)
         for width in (1200, 1440, 1920):
             one.size(width, 900)
             one.open(path)
-            hidden = one.run(
-                "return [...document.querySelectorAll('.roomy')].map((box) => box.scrollWidth - box.clientWidth)"
-            )
-            assert hidden == [0, 0, 0], width
+            assert one.hidden(".roomy") == [0, 0, 0], width
 
 
 def test_scores_of_other_episodes_are_not_normalised(tmp_path: Path) -> None:
