@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from percepts.cli.explore_settings import PROGRAMS, alchemy_settings, asked_otherwise, feature_settings
 from percepts.cli.holdings import check_kind
 from percepts.cli.live import LiveTable, summary_table
-from percepts.cli.words import command_parser, usage
+from percepts.cli.words import command_parser, flags, usage
 
 if TYPE_CHECKING:
     from percepts.agents.explorers.runs import ExplorerRun
@@ -200,7 +200,7 @@ def _run(parser: Any, words: Sequence[str], make: Any) -> int:
     from percepts.agents.explorers.runs import ExplorerRun
 
     if options.resume is not None:
-        given = {word.partition("=")[0] for word in words if word.startswith("--")} - {"--resume"}
+        given = flags(words) - {"--resume"}
         if others := sorted(given.difference(GO_ON)):
             raise usage(
                 f"--resume goes on with a run as it is, without {others[0]}",
@@ -229,7 +229,7 @@ def _run(parser: Any, words: Sequence[str], make: Any) -> int:
 
 def _check_needs(words: Sequence[str]) -> None:
     """Refuse what was typed without what it belongs to."""
-    given = {word.partition("=")[0] for word in words}
+    given = flags(words)
     for name, other in NEEDS.items():
         if name in given and other.split()[0] not in given:
             raise usage(f"{name} without {other.split()[0]}", f"{other}, or no {name}")
@@ -239,7 +239,7 @@ def _check_options(parser: Any, words: Sequence[str], agent: str) -> None:
     """Refuse what was typed and means nothing to whoever plays."""
     from percepts.agents.explorers.text_agents import RECALLING
 
-    given = {word.partition("=")[0] for word in words}
+    given = flags(words)
     if "--recall" in given and agent not in RECALLING:
         raise usage(f"--recall for the agent '{agent}'", f"--agent {' or '.join(RECALLING)}, or no --recall")
     if agent == "model":

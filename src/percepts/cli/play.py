@@ -6,7 +6,7 @@ import dataclasses
 from pathlib import Path
 from typing import Any
 
-from percepts.cli.words import command_parser, usage
+from percepts.cli.words import command_parser, flags, usage
 
 
 def play(words: list[str]) -> int:
@@ -41,7 +41,7 @@ def play(words: list[str]) -> int:
     stones.add_argument("--trials", type=int, default=10, help="of an episode")
     stones.add_argument("--seconds", type=float, default=60.0, help="of a trial")
     options = parser.parse_args(words)
-    given = {word.partition("=")[0] for word in words}
+    given = flags(words)
     for group, environment in ((sprites, "spriteworld"), (stones, "alchemy")):
         for action in group._group_actions if environment != options.environment else ():
             if taken := given.intersection(action.option_strings):

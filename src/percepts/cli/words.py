@@ -4,7 +4,7 @@ lacks something."""
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 
@@ -60,6 +60,11 @@ def encodable(*streams: Any) -> None:
         # Python's own choice for standard error loses nothing: it writes the code of the character.
         if reconfigure is not None and stream.errors in ("strict", "surrogateescape"):
             reconfigure(errors="replace")
+
+
+def flags(words: Sequence[str]) -> set[str]:
+    """The options among what was typed, by their names."""
+    return {word.partition("=")[0] for word in words if word.startswith("--")}
 
 
 def usage(got: str, fix: str) -> Exception:

@@ -30,12 +30,12 @@ def processes(device: Literal["auto", "cpu", "cuda"] = "auto") -> PartialState:
         raise ConfigError("device = cuda, and torch finds no GPU", fix="--device cpu, or percepts doctor")
     state = PartialState(cpu=device == "cpu")
     if state.num_processes > 1:
-        atexit.unregister(_part)
-        atexit.register(_part)
+        atexit.unregister(_leave)
+        atexit.register(_leave)
     return state
 
 
-def _part() -> None:
+def _leave() -> None:
     """Leave the other processes in order.
 
     A thread of gloo drops the last tensors a moment after the last exchange, for which it needs Python; where that has
