@@ -59,19 +59,21 @@ def evaluation(result: dict[str, Any]) -> str:
         span = f"{number(interval[0])} … {number(interval[1])}" if interval else ""
         rows.append([name, number(metric["value"]), span])
     parts = [table(["metric", "value", "95 % interval"], rows)] if rows else []
+    # In line with the values of the table.
+    wide = max([24, *(len(name) + 1 for name, *_ in rows)])
     if "skipped" in result:
         parts.append(f"not measured: {result['skipped']}")
     for name, value in result.get("reconstruction", {}).items():
-        parts.append(f"{name:24} {number(value)}")
+        parts.append(f"{name:{wide}} {number(value)}")
     if "slots" in result:
         slots = result["slots"]
-        parts.append(f"{'present slots':24} {number(slots['active'])} of {len(slots['kl'])} on average")
-        parts.append(f"{'mask entropy (nats)':24} {number(slots['mask_entropy'])}")
-        parts.append(f"{'KL per slot (nats)':24} {' '.join(number(value) for value in slots['kl'])}")
+        parts.append(f"{'present slots':{wide}} {number(slots['active'])} of {len(slots['kl'])} on average")
+        parts.append(f"{'mask entropy (nats)':{wide}} {number(slots['mask_entropy'])}")
+        parts.append(f"{'KL per slot (nats)':{wide}} {' '.join(number(value) for value in slots['kl'])}")
     if "latents" in result:
         kl = result["latents"]["kl"]
-        parts.append(f"{'active latents':24} {sum(result['latents']['active'])} of {len(kl)}")
-        parts.append(f"{'KL per latent (nats)':24} {' '.join(number(value) for value in sorted(kl, reverse=True))}")
+        parts.append(f"{'active latents':{wide}} {sum(result['latents']['active'])} of {len(kl)}")
+        parts.append(f"{'KL per latent (nats)':{wide}} {' '.join(number(value) for value in sorted(kl, reverse=True))}")
     return "\n".join(parts)
 
 
